@@ -1,0 +1,95 @@
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO   ?= go
+NPM  ?= npm
+NODE ?= node
+
+# golangci-lint is built once a version, outside of the tree, from its own go.mod: its dependencies are none of ours.
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI_DIR     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hotline/golangci-lint-$(GOLANGCI_VERSION)
+GOLANGCI         := $(GOLANGCI_DIR)/golangci-lint
+
+# Everything that needs more than the root module's three requirements is a module of its own.
+NESTED := $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod -not -path '*/node_modules/*' -not -path '*/testdata/*')))
+
+# How long each fuzz target runs: a duration, or a number of inputs such as 10000x.
+FUZZTIME ?= 10s
+# Which benchmarks run.
+BENCH ?= .
+# Users' programs that the library has to go on compiling and serving, where they are checked out beside it.
+PROGRAMS_DIR ?= ../shared/programs
+PROGRAMS     ?= p10tenants p11tutorial
+
+BROWSER_DIR := internal/itest/browser
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
+
+.PHONY: test
+test: ## Run the tests of the root module
+	$(GO) test ./...
+
+.PHONY: race
+race: ## Run them under the race detector
+	$(GO) test -race ./...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Check format, vet, golangci-lint, go.mod and go.sum, in every module
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w needed:"; echo "$$unformatted"; exit 1; fi
+	@for module in . $(NESTED); do \
+		echo "lint $$module"; \
+		( cd "$$module"; $(GO) mod tidy -diff; $(GO) mod verify; $(GO) vet ./...; $(GOLANGCI) run ./... ); \
+	done
+
+$(GOLANGCI):
+	@mkdir -p $(GOLANGCI_DIR)
+	GOBIN=$(GOLANGCI_DIR) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: models
+models: ## Run the model checkers to their full bounds, with their counterexamples
+	$(GO) test -count=1 -v ./internal/model
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (10s)
+	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' .ci/fuzz . $(NESTED)
+
+.PHONY: bench
+bench: ## Run the benchmarks that match BENCH
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: cover
+cover: ## Measure coverage across packages, into coverage.out
+	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./...
+	@$(GO) tool cover -func=coverage.out | tail -n 1
+
+.PHONY: nested
+nested: ## Vet and test every nested module
+	@for module in $(NESTED); do \
+		echo "nested $$module"; \
+		( cd "$$module"; $(GO) vet ./...; $(GO) test ./... ); \
+	done
+
+.PHONY: programs
+programs: ## Vet and test the users' programs of PROGRAMS_DIR, where they are
+	@if [ -x '$(PROGRAMS_DIR)/check' ]; then \
+		[ -z '$(strip $(PROGRAMS))' ] || '$(PROGRAMS_DIR)/check' . $(PROGRAMS); \
+	elif [ -n "$${CI:-}" ]; then \
+		echo '$(PROGRAMS_DIR)/check is missing'; exit 1; \
+	else \
+		echo 'skipped: no $(PROGRAMS_DIR)/check'; \
+	fi
+
+.PHONY: browser
+browser: ## Run the tests in Chromium and with third-party JavaScript clients
+	@if [ -f $(BROWSER_DIR)/package.json ]; then \
+		cd $(BROWSER_DIR); $(NPM) ci --no-audit --no-fund; $(NODE) --test --test-reporter=spec --test-timeout=180000; \
+	else \
+		echo 'no $(BROWSER_DIR)'; \
+	fi
+
+.PHONY: ci
+ci: ## Run everything that decides whether a change lands
+	.ci/run

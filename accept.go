@@ -1,0 +1,332 @@
+package hotline
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/gohotline/hotline/internal/frame"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// ServeHTTP upgrades the request and returns once the client is authenticated, or refused. The connection lives on.
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := h.admit(); err != nil {
+		h.stats.refused.Add(1)
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer h.serving.Done()
+	c := h.upgrade(w, r)
+	if c == nil {
+		h.stats.refused.Add(1)
+		h.conns.Add(-1)
+		return
+	}
+	h.greet(c, r)
+}
+
+// admit counts a connection, unless there are too many or the hub is closing.
+func (h *Hub) admit() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closing:
+		return errors.New("the server is shutting down")
+	case h.conns.Load() >= int64(h.limits.Conns):
+		return fmt.Errorf("the server has its limit of %d connections", h.limits.Conns)
+	}
+	h.conns.Add(1)
+	h.serving.Add(1)
+	return nil
+}
+
+// upgrade makes a connection of the request, or answers it and returns nil.
+func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
+	protocols := strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ",")
+	plain := protocols == ""
+	if plain && h.opts.OnMessage == nil && r.Header.Get("Sec-WebSocket-Key") != "" {
+		http.Error(w, "this hub speaks the WebSocket subprotocol "+wire.Protocol+"; the request names none", http.StatusBadRequest)
+		return nil
+	}
+	hijacker := findHijacker(w)
+	if hijacker == nil {
+		err := fmt.Sprintf("hotline: the connection can't be taken over: %T, or what it wraps, is no http.Hijacker "+
+			"(http.TimeoutHandler is none; HTTP/2 has none)", w)
+		h.log_().Error(err)
+		http.Error(w, err, http.StatusInternalServerError)
+		return nil
+	}
+	if !h.opts.InsecureSkipOriginCheck && !soundOrigin(r) {
+		h.refuseOrigin(w, r)
+		return nil
+	}
+	up := &upgrader{ResponseWriter: w, hijacker: hijacker, window: h.limits.WindowBytes}
+	mode := websocket.CompressionDisabled
+	if h.opts.Compression {
+		mode = websocket.CompressionNoContextTakeover
+	}
+	c := h.newConn(plain)
+	ws, err := websocket.Accept(up, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{wire.Protocol, wire.AnyVersion},
+		InsecureSkipVerify: h.opts.InsecureSkipOriginCheck,
+		OriginPatterns:     h.opts.OriginPatterns,
+		CompressionMode:    mode,
+		OnPingReceived:     c.onPing,
+		OnPongReceived:     c.onPong,
+	})
+	if err != nil {
+		switch {
+		case up.status == http.StatusForbidden:
+			h.warnOrigin(r)
+		case up.conn != nil:
+			up.conn.Close()
+		}
+		return nil
+	}
+	c.ws, c.sock = ws, up.conn.sock
+	up.conn.c = c
+	if limit := h.limits.MessageBytes; limit > 0 {
+		ws.SetReadLimit(int64(limit))
+	}
+	if !plain && ws.Subprotocol() == "" {
+		c.refuse(wire.CloseVersion, "this hub speaks "+wire.Protocol)
+		return nil
+	}
+	if !plain && ws.Subprotocol() != wire.Protocol {
+		c.refuse(wire.CloseVersion, "this hub speaks "+wire.Protocol)
+		return nil
+	}
+	if h.opts.Compression && up.deflates() && !plain {
+		c.peer.enc = encodingDeflated
+	}
+	return c
+}
+
+// newConn makes a connection that nobody knows yet.
+func (h *Hub) newConn(plain bool) *Conn {
+	c := &Conn{
+		hub: h, id: rand.Text(), plain: plain, shard: h.place(),
+		readDone: make(chan struct{}), removed: make(chan struct{}),
+		starting: new(hello),
+	}
+	c.peer = &peer{conn: c, gone: true} // until it has a shard
+	if plain {
+		c.peer.enc = encodingPlain
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	return c
+}
+
+// refuse closes a connection that has no shard yet.
+func (c *Conn) refuse(code int, reason string) {
+	b := appendFrame(nil, frame.Text, wire.AppendBye(nil, code, -1, reason))
+	if c.plain {
+		b = nil
+	}
+	c.hub.stats.bytesOut.Add(int64(len(b)))
+	c.closing = &closing{code: code, reason: reason, cause: ErrClosed}
+	c.cancel(fmt.Errorf("%w: refused with code %d: %s", ErrClosed, code, reason))
+	c.hub.group.Go(func() {
+		defer close(c.readDone)
+		c.sock.SetReadDeadline(time.Now().Add(closeTimeout))
+		for {
+			if _, _, err := c.ws.Read(context.Background()); err != nil {
+				return
+			}
+		}
+	})
+	c.linger(frame.AppendClose(b, code, reason), nil)
+}
+
+// greet reads the hello, authenticates, and starts the command loop.
+func (h *Hub) greet(c *Conn, r *http.Request) {
+	var first hello
+	token := bearer(r)
+	if !c.plain {
+		c.sock.SetReadDeadline(time.Now().Add(min(h.limits.HelloTimeout, 1<<40*time.Nanosecond)))
+		req, err := c.readHello()
+		if err != nil {
+			h.turnAway(c, wire.CloseProtocol, err)
+			return
+		}
+		c.sock.SetReadDeadline(time.Time{})
+		first.req = req
+		if req.Token != "" {
+			token = req.Token
+		}
+	}
+	id, err := h.authenticate(r, token)
+	if err != nil {
+		code := wire.CloseTryLater
+		if errors.Is(err, ErrDenied) {
+			code = wire.CloseUnauthorized
+		} else if errors.Is(err, errPanic) {
+			code = wire.CloseInternalError
+		}
+		h.turnAway(c, code, err)
+		return
+	}
+	c.identity = id
+	if !h.register(c) {
+		h.turnAway(c, wire.CloseRestart, errShutdown)
+		return
+	}
+	c.starting.req = first.req
+	h.group.Go(c.serve)
+}
+
+var errShutdown = fmt.Errorf("%w: the server is shutting down", ErrClosed)
+
+// turnAway refuses a connection after the upgrade: browsers can't read an HTTP refusal.
+func (h *Hub) turnAway(c *Conn, code int, err error) {
+	h.stats.refused.Add(1)
+	h.conns.Add(-1)
+	h.log_().Debug("hotline: connection refused", "conn", c.id, "code", code, "error", err)
+	c.refuse(code, told(err))
+}
+
+// readHello reads the first frame.
+func (c *Conn) readHello() (wire.Request, error) {
+	msg, binary, err := c.read()
+	if err != nil {
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			err = fmt.Errorf("%w: no hello within %s", ErrInvalid, c.hub.limits.HelloTimeout)
+		}
+		return wire.Request{}, err
+	}
+	req, err := wire.DecodeRequest(msg, binary)
+	if err == nil && req.Op != "hello" {
+		err = fmt.Errorf("%w: the first frame is %q and not hello", ErrInvalid, req.Op)
+	}
+	return req, err
+}
+
+var errPanic = errors.New("hotline: panic in a hook")
+
+// authenticate asks the hook.
+func (h *Hub) authenticate(r *http.Request, token string) (id Identity, err error) {
+	if h.opts.Authenticate == nil {
+		return Identity{}, nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = h.panicked("Authenticate", v)
+		}
+	}()
+	return h.opts.Authenticate(r, token)
+}
+
+// bearer is the token of the Authorization header (RFC 6750 §2.1).
+func bearer(r *http.Request) string {
+	const scheme = "Bearer "
+	if a := r.Header.Get("Authorization"); len(a) > len(scheme) && strings.EqualFold(a[:len(scheme)], scheme) {
+		return strings.TrimSpace(a[len(scheme):])
+	}
+	return ""
+}
+
+// soundOrigin reports whether the Origin is none or one that a browser can send. coder/websocket compares hosts, and
+// would take the part of a URL that is a user for nothing.
+func soundOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.User == nil && u.Host != "" && len(r.Header.Values("Origin")) == 1
+}
+
+func (h *Hub) refuseOrigin(w http.ResponseWriter, r *http.Request) {
+	h.warnOrigin(r)
+	http.Error(w, fmt.Sprintf("request Origin %q is not allowed", r.Header.Get("Origin")), http.StatusForbidden)
+}
+
+// warnOrigin says how to allow what was refused.
+func (h *Hub) warnOrigin(r *http.Request) {
+	origin := r.Header.Get("Origin")
+	allow := "none: it names no host"
+	if soundOrigin(r) {
+		allow = origin
+	}
+	h.log_().Warn("hotline: refused a connection from a page on another origin",
+		"origin", origin, "host", r.Host, "OriginPatterns would need", allow)
+}
+
+// findHijacker looks for an http.Hijacker in w and what it wraps, as http.ResponseController does.
+func findHijacker(w http.ResponseWriter) http.Hijacker {
+	for {
+		switch t := w.(type) {
+		case http.Hijacker:
+			return t
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil
+		}
+	}
+}
+
+// upgrader is the ResponseWriter that websocket.Accept sees. It writes the 101 itself, on the hijacked connection:
+// middleware defers headers or holds them back. And it hands out a net.Conn of ours with small buffers, so that an
+// idle connection holds little.
+type upgrader struct {
+	http.ResponseWriter
+	hijacker http.Hijacker
+	window   int
+	status   int
+	conn     *wireConn
+}
+
+// WriteHeader keeps the 101 to itself.
+func (u *upgrader) WriteHeader(status int) {
+	u.status = status
+	if status != http.StatusSwitchingProtocols {
+		u.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Hijack takes the connection over and answers the handshake.
+func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	nc, brw, err := u.hijacker.Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	u.conn = &wireConn{sock: newSocket(nc, u.window)}
+	if n := brw.Reader.Buffered(); n > 0 { // came with the handshake
+		early, _ := brw.Reader.Peek(n)
+		u.conn.early = bytes.Clone(early)
+	}
+	nc.SetDeadline(time.Now().Add(10 * time.Second)) // net/http may have left one, and the peer may not read
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	header := u.Header().Clone()
+	for name := range header {
+		if strings.HasPrefix(name, "Content-") || name == "Transfer-Encoding" || name == "Vary" {
+			delete(header, name) // of the answer that a compressing middleware expected
+		}
+	}
+	header.Write(&b)
+	b.WriteString("\r\n")
+	if _, err := nc.Write(b.Bytes()); err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	nc.SetDeadline(time.Time{})
+	return u.conn, bufio.NewReadWriter(bufio.NewReaderSize(u.conn, 16), bufio.NewWriterSize(u.conn, 128)), nil
+}
+
+// deflates reports whether compression was agreed on.
+func (u *upgrader) deflates() bool { return u.Header().Get("Sec-WebSocket-Extensions") != "" }

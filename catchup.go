@@ -1,0 +1,277 @@
+package hotline
+
+import (
+	"slices"
+
+	"github.com/gohotline/hotline/internal/eventlog"
+	"github.com/gohotline/hotline/internal/frame"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// This file is the reader of a connection that is behind, resumes, or has a subscription that joins. It takes turns:
+// in each, one joining subscription reads a chunk of its own and the rest of the connection reads a chunk of the
+// stream, no more than the window together, and then the connection is written.
+
+// turn lets p read on.
+func (sh *shard) turn(p *peer) {
+	if p.gone || p.busy || !p.ready || p.live {
+		return
+	}
+	mark := len(sh.items)
+	if s := p.joining(); s != nil {
+		sh.readOwn(p, s)
+	}
+	sh.joinArrived(p)
+	done := sh.readStream(p)
+	sh.joinArrived(p)
+	if done && !slices.ContainsFunc(p.subs, func(s *sub) bool { return !s.joined }) {
+		sh.goLive(p)
+	}
+	sh.flush(p)
+	if len(p.pending) == 0 {
+		sh.drop(mark)
+	}
+	if !p.live && !p.busy {
+		sh.read(p)
+	}
+}
+
+// joining returns the next subscription that has not joined, in turns.
+func (p *peer) joining() *sub {
+	for range p.subs {
+		p.turns++
+		if s := p.subs[p.turns%len(p.subs)]; !s.joined {
+			return s
+		}
+	}
+	return nil
+}
+
+// joinArrived joins those that have been sent everything up to the connection's position.
+func (sh *shard) joinArrived(p *peer) {
+	for _, s := range p.subs {
+		if !s.joined && sh.arrived(p, s) {
+			sh.join(p, s)
+		}
+	}
+}
+
+// arrived reports whether a subscription has been sent everything up to the connection's position.
+func (sh *shard) arrived(p *peer, s *sub) bool {
+	if s.cause != "" || s.replay > 0 || s.walking || s.states && s.st < p.st {
+		return false
+	}
+	return !s.events || s.at.Seq == p.cur.Seq
+}
+
+// join makes s part of the stream.
+func (sh *shard) join(p *peer, s *sub) {
+	if s.states && !p.joinedStates() {
+		p.st = max(p.st, s.st) // nobody else needs what it has read
+	}
+	s.joined, s.start = true, nil
+	sh.say(p, wire.AppendOK(nil, s.num, p.cur))
+}
+
+func (p *peer) joinedStates() bool {
+	return slices.ContainsFunc(p.subs, func(s *sub) bool { return s.joined && s.states })
+}
+
+// say sends a text frame of the data lane; plain connections are told nothing.
+func (sh *shard) say(p *peer, body []byte) {
+	if p.enc != encodingPlain {
+		sh.own(p, frame.Text, body)
+	}
+}
+
+// readOwn reads a chunk for a subscription that joins: its State values, and the Events before the connection's
+// position. They are tagged, so that they concern it alone.
+func (sh *shard) readOwn(p *peer, s *sub) {
+	sh.parts = append(sh.parts[:0], s)
+	sh.setFilter(sh.parts)
+	room := sh.hub.limits.WindowBytes / 2
+	if s.cause != "" && s.replay == 0 || s.cause != "" && s.at.Seq <= p.cur.Seq {
+		sh.gap(p, []int64{s.num}, s.at, s.cause, 0, "")
+		s.cause = ""
+	}
+	if s.replay > 0 && s.at.Seq <= p.cur.Seq {
+		s.at = sh.hub.log.Newest(&sh.filter, s.replay, p.cur)
+		s.start, s.replaying, s.replay = sh.filter.Start, true, 0
+	}
+	if s.states {
+		sh.walk(p, s, &room)
+	}
+	if room <= 0 || !s.events || s.at.Seq >= p.cur.Seq {
+		return
+	}
+	sh.filter.Start = s.start
+	res := sh.hub.log.Read(&sh.filter, s.at, eventlog.Limit{
+		Entries: windowFrames, Bytes: room, UpTo: p.cur, Now: sh.now(),
+	}, sh.entries[:0])
+	sh.filter.Start = nil
+	sh.entries = res.Entries
+	for i := range res.Entries {
+		sh.tagged(p, s, &res.Entries[i])
+	}
+	clear(res.Entries)
+	if s.at = res.At; res.Hole != eventlog.NoHole && !s.replaying {
+		sh.gap(p, []int64{s.num}, res.At, holeCause(res.Hole, wire.CauseAway), res.Missed, "")
+	}
+}
+
+// walk sends State values to a subscription that joins, in the order of their last change.
+func (sh *shard) walk(p *peer, s *sub, room *int) {
+	log := sh.hub.log
+	if s.st < log.Forgotten() && s.begun { // a value that it was sent may have been cleared and forgotten since
+		sh.say(p, wire.AppendReset(nil, s.num))
+		s.startWalk(log)
+	}
+	if !s.walking && s.st >= p.st {
+		return
+	}
+	s.begun = true
+	vals, upTo, done := log.Changes(&sh.filter, s.st, s.began, *room, sh.values[:0])
+	for _, v := range vals {
+		sh.tagged(p, s, &v.Entry)
+		*room -= len(v.Frame)
+	}
+	clear(vals)
+	sh.values = vals[:0]
+	s.st, s.walking = upTo, !done
+}
+
+// startWalk makes s read all present values.
+func (s *sub) startWalk(log *eventlog.Log) {
+	s.walking, s.begun, s.st, s.began = true, false, 0, log.Changed()
+}
+
+// tagged sends an entry to one subscription.
+func (sh *shard) tagged(p *peer, s *sub, e *eventlog.Entry) {
+	op := frame.Text
+	if e.Binary {
+		op = frame.Binary
+	}
+	if p.enc == encodingPlain {
+		sh.items = append(sh.items, item{kind: itemOwn, entry: eventlog.Entry{Frame: plainFrame(e)}})
+		sh.push(p, len(sh.items)-1, len(e.Frame))
+		return
+	}
+	body := wire.AppendSubTag(make([]byte, 0, len(e.Frame)+24), s.num)
+	sh.own(p, op, append(body, e.Body()[1:]...))
+}
+
+// readStream reads a chunk of the stream for the subscriptions that have joined. It reports whether that was all.
+func (sh *shard) readStream(p *peer) (done bool) {
+	sh.parts = sh.parts[:0]
+	var upTo eventlog.Pos
+	states := false
+	for _, s := range p.subs {
+		switch {
+		case s.joined:
+			sh.parts = append(sh.parts, s)
+			states = states || s.states
+		case s.events && s.at.Seq > p.cur.Seq && (upTo.Seq == 0 || s.at.Seq < upTo.Seq):
+			upTo = s.at // it begins there: the stream stops to meet it
+		}
+	}
+	sh.setFilter(sh.parts)
+	room := sh.hub.limits.WindowBytes - p.bytes
+	if len(p.pending) >= windowFrames || room <= 0 {
+		return false
+	}
+	res := sh.hub.log.Read(&sh.filter, p.cur, eventlog.Limit{
+		Entries: windowFrames - len(p.pending), Bytes: room, UpTo: upTo, Now: sh.now(),
+	}, sh.entries[:0])
+	sh.entries = res.Entries
+	before := p.cur
+	for i := range res.Entries {
+		e := &res.Entries[i]
+		sh.items = append(sh.items, item{kind: itemEvent, entry: *e, before: before})
+		sh.push(p, len(sh.items)-1, len(e.Frame))
+		before = e.Pos
+	}
+	clear(res.Entries)
+	p.cur = res.At
+	if res.Hole != eventlog.NoHole {
+		sh.hole(p, &res)
+	}
+	done = res.Done
+	if !states {
+		p.st = max(p.st, sh.st)
+		return done && upTo.Seq == 0
+	}
+	return sh.readStates(p, max(room, 1)) && done && upTo.Seq == 0
+}
+
+// readStates sends the newest values of what changed.
+func (sh *shard) readStates(p *peer, room int) (done bool) {
+	log := sh.hub.log
+	if p.st < log.Forgotten() {
+		// Something that it holds may have been cleared and forgotten: it begins again.
+		for _, s := range p.subs {
+			if s.joined && s.states {
+				sh.say(p, wire.AppendReset(nil, s.num))
+				s.startWalk(log)
+				s.joined, s.at = false, p.cur
+			}
+		}
+		p.st = log.Changed()
+		return false
+	}
+	vals, upTo, done := log.Changes(&sh.filter, p.st, 0, room, sh.values[:0])
+	for _, v := range vals {
+		sh.items = append(sh.items, item{kind: itemState, entry: v.Entry, order: v.Order})
+		sh.push(p, len(sh.items)-1, len(v.Frame))
+	}
+	clear(vals)
+	sh.values, p.st = vals[:0], upTo
+	return done
+}
+
+// setFilter makes the filter of some subscriptions of one connection.
+func (sh *shard) setFilter(subs []*sub) {
+	sh.filter.Start = nil
+	sh.filter.Parts = sh.filter.Parts[:0]
+	for _, s := range subs {
+		sh.filter.Parts = append(sh.filter.Parts, eventlog.Part{Topic: s.topic, Pattern: s.name})
+	}
+}
+
+// hole tells the subscriptions that lost something, in one frame.
+func (sh *shard) hole(p *peer, res *eventlog.Result) {
+	var nums []int64
+	topic := ""
+	for i, part := range sh.filter.Parts {
+		if part.Lost {
+			nums = append(nums, sh.parts[i].num)
+			if topic = ""; len(nums) == 1 && part.Topic != nil {
+				topic = part.Topic.Name
+			}
+		}
+	}
+	cause := wire.CauseAway
+	if p.been {
+		cause = wire.CauseSlow
+	}
+	if p.enc == encodingPlain {
+		p.conn.close(wire.CloseLapped, "messages were lost: this connection was too slow", errLapped)
+		return
+	}
+	sh.gap(p, nums, res.At, holeCause(res.Hole, cause), res.Missed, topic)
+}
+
+func holeCause(h eventlog.Hole, lapped string) string {
+	switch h {
+	case eventlog.Expired:
+		return wire.CauseExpired
+	case eventlog.Broken:
+		return wire.CauseBroker
+	}
+	return lapped
+}
+
+func (sh *shard) gap(p *peer, subs []int64, at eventlog.Pos, cause string, missed uint64, topic string) {
+	sh.say(p, wire.AppendGap(nil, wire.Gap{Subs: subs, At: at, Cause: cause, Missed: missed, Topic: topic}))
+	sh.hub.stats.gaps.Add(1)
+	sh.hub.stats.missed.Add(int64(max(missed, 1)))
+}

@@ -1,0 +1,420 @@
+package hotline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/gohotline/hotline/internal/eventlog"
+	"github.com/gohotline/hotline/internal/frame"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// This file is the command loop of a connection: one goroutine that reads what the client sends and runs the hooks, one
+// at a time and in order. It waits: for hooks, for the broker, for a peer that does not take its answers. Nobody waits
+// for it.
+
+// serve is the life of a connection after its hello was read.
+func (c *Conn) serve() {
+	h := c.hub
+	c.hello()
+	err := c.loop()
+	close(c.readDone)
+	c.fail(err)
+	<-c.removed
+	h.presence.leave(c)
+	if h.opts.OnDisconnect != nil {
+		c.mu.Lock()
+		cause := c.closing.cause
+		c.mu.Unlock()
+		h.guard("OnDisconnect", func() error {
+			h.opts.OnDisconnect(context.Background(), c, cause)
+			return nil
+		})
+	}
+	h.forget(c)
+}
+
+// hello runs OnConnect and makes the first subscriptions.
+func (c *Conn) hello() {
+	h, l := c.hub, c.hub.limits
+	if !c.plain {
+		c.control(frame.Text, wire.AppendWelcome(nil, wire.Welcome{
+			Conn: c.id, Ping: l.PingInterval, Grace: pongGrace, In: l.MessageBytes, Out: maxOut, Subs: l.Subscriptions,
+		}))
+	}
+	c.schedule()
+	if h.opts.OnConnect != nil {
+		if err := c.hook("OnConnect", func(ctx context.Context) error {
+			h.opts.OnConnect(ctx, c)
+			return nil
+		}); err != nil {
+			c.close(wire.CloseInternalError, "internal error", err)
+		}
+	}
+	c.mu.Lock()
+	first := c.starting
+	c.starting = nil
+	c.mu.Unlock()
+	list := make([]subscribing, 0, len(first.pushed)+len(first.req.Subs))
+	for _, r := range first.pushed {
+		r.resolve(h, first.req.After)
+		list = append(list, r)
+	}
+	for _, s := range first.req.Subs {
+		list = append(list, c.subscribing(s))
+	}
+	for i := range list {
+		c.follow(&list[i])
+	}
+	c.shard.do(func() { c.shard.start(c.peer, list) })
+}
+
+// maxOut is the largest message that a client has to expect: the payload and its head.
+const maxOut = maxMessage + 8<<10
+
+// loop handles what the client sends, until the connection ends.
+func (c *Conn) loop() error {
+	for {
+		c.waitLane()
+		msg, binary, err := c.read()
+		if err != nil {
+			return c.readError(err)
+		}
+		c.received()
+		c.hub.stats.messagesIn.Add(1)
+		c.hub.stats.bytesIn.Add(int64(len(msg)))
+		if c.ctx.Err() == nil {
+			c.commands.Lock()
+			c.handle(msg, binary)
+			c.commands.Unlock()
+		}
+	}
+}
+
+// read returns the next message; it is the caller's until the next call.
+func (c *Conn) read() (msg []byte, binary bool, err error) {
+	typ, r, err := c.ws.Reader(context.Background())
+	if err != nil {
+		return nil, false, err
+	}
+	msg, err = io.ReadAll(r)
+	return msg, typ == websocket.MessageBinary, err
+}
+
+// readError says why reading ended.
+func (c *Conn) readError(err error) error {
+	var closed websocket.CloseError
+	switch {
+	case errors.As(err, &closed):
+		return &CloseError{Code: int(closed.Code), Reason: closed.Reason}
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		return fmt.Errorf("%w: a message larger than %d bytes", ErrInvalid, c.hub.limits.MessageBytes)
+	}
+	return err
+}
+
+// onPing answers a ping (RFC 6455 §5.5.3). coder would write the answer itself and wait for it.
+func (c *Conn) onPing(_ context.Context, data []byte) bool {
+	c.received()
+	c.mu.Lock()
+	room := c.ctlN < 2*windowFrames
+	c.mu.Unlock()
+	if room { // beyond that, the answers to later pings will do
+		c.control(frame.Pong, data)
+	}
+	return false
+}
+
+func (c *Conn) onPong(context.Context, []byte) { c.pong() }
+
+// pong notes that the peer lives.
+func (c *Conn) pong() {
+	c.received()
+	if at := c.pinged.Swap(0); at != 0 {
+		c.hub.stats.ping(time.Duration(time.Now().UnixNano() - at))
+		c.pinged.Store(0)
+	}
+}
+
+// handle does what one message asks for.
+func (c *Conn) handle(msg []byte, binary bool) {
+	if c.plain {
+		c.slowDown()
+		c.message(msg)
+		return
+	}
+	req, err := wire.DecodeRequest(msg, binary)
+	if err != nil {
+		code := wire.CloseProtocol
+		var bad *wire.BadRequest
+		if errors.As(err, &bad) {
+			code = bad.Close
+		}
+		c.close(code, told(err), err)
+		return
+	}
+	if req.Op == "pong" {
+		c.pong()
+		return
+	}
+	c.slowDown()
+	switch req.Op {
+	case "pub":
+		c.publish(&req)
+	case "sub":
+		r := c.subscribing(wire.SubRequest{Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay})
+		c.follow(&r)
+		c.asked.Add(1)
+		c.shard.do(func() { c.shard.begin(c.peer, []subscribing{r}) })
+	case "unsub":
+		c.asked.Add(1)
+		c.shard.do(func() { c.shard.cancel(c.peer, req.Sub) })
+	case "hello":
+		c.close(wire.CloseProtocol, "a second hello", nil)
+	default:
+		c.control(frame.Text, wire.AppendErr(nil, req.Ref, req.HasRef, wire.CodeUnknown, "unknown op", false))
+	}
+}
+
+// message hands what a plain connection sent to OnMessage.
+func (c *Conn) message(msg []byte) {
+	if bytes.HasPrefix(bytes.TrimSpace(msg), []byte("{")) {
+		if req, err := wire.DecodeRequest(msg, false); err == nil && req.Op == "hello" {
+			c.close(wire.CloseProtocol, "a hello needs the subprotocol "+wire.Protocol, nil)
+			return
+		}
+	}
+	if err := c.hook("OnMessage", func(ctx context.Context) error {
+		c.hub.opts.OnMessage(ctx, c, msg)
+		return nil
+	}); err != nil {
+		c.close(wire.CloseInternalError, "internal error", err)
+	}
+}
+
+// subscribing checks and authorizes a subscription.
+func (c *Conn) subscribing(s wire.SubRequest) subscribing {
+	h := c.hub
+	r := subscribing{num: s.Sub, name: s.Topic, replay: s.Replay}
+	switch limit := h.limits.Subscriptions; {
+	case s.Sub <= c.lastSub && s.Sub > 0:
+		r.err = fmt.Errorf("%w: subscription number %d: numbers ascend on a connection and are not used again", ErrInvalid, s.Sub)
+		return r
+	case c.subs.Load() >= int64(limit):
+		r.err = fmt.Errorf("%w: a connection has at most %d subscriptions", ErrLimit, limit)
+	case h.draining.Load():
+		r.err = errShutdown
+	default:
+		r.err = checkPattern(s.Topic)
+	}
+	c.lastSub = s.Sub
+	if r.err == nil {
+		r.err = c.maySubscribe(s.Topic)
+	}
+	if r.err != nil {
+		return r
+	}
+	r.resolve(h, s.After)
+	if h.opts.AuthorizeHistory != nil && (r.known || r.replay > 0) {
+		switch err := c.hook("AuthorizeHistory", func(ctx context.Context) error {
+			return h.opts.AuthorizeHistory(ctx, c, r.name, r.since(h))
+		}); {
+		case errors.Is(err, ErrDenied):
+			r.noHistory()
+		case err != nil:
+			r.err = err
+			return r
+		}
+	}
+	c.subs.Add(1)
+	return r
+}
+
+// follow makes the broker's feed carry a subscription's topics.
+func (c *Conn) follow(r *subscribing) {
+	if r.err != nil {
+		return
+	}
+	err := c.hub.feed.follow(c.ctx, r.name, func(from eventlog.Pos) { r.from = from })
+	if err != nil {
+		r.err = err
+		if r.num > 0 {
+			c.subs.Add(-1)
+		}
+	}
+}
+
+func (c *Conn) maySubscribe(topic string) error {
+	c.mu.Lock()
+	_, granted := c.granted[topic]
+	c.mu.Unlock()
+	if granted {
+		return nil
+	}
+	if c.hub.opts.AuthorizeSubscribe == nil {
+		return fmt.Errorf("%w: subscribing to %q", ErrDenied, topic)
+	}
+	return c.hook("AuthorizeSubscribe", func(ctx context.Context) error {
+		return c.hub.opts.AuthorizeSubscribe(ctx, c, topic)
+	})
+}
+
+// publish stores what the client publishes, or has it handled, and answers.
+func (c *Conn) publish(req *wire.Request) {
+	pos, held, err := c.tryPublish(req)
+	switch {
+	case !req.HasRef && err == nil:
+	case err != nil:
+		code, again := refusal(err)
+		if !req.HasRef {
+			c.hub.log_().Debug("hotline: signal refused", "conn", c.id, "topic", req.Topic, "error", err)
+			return
+		}
+		c.control(frame.Text, wire.AppendErr(nil, req.Ref, true, code, told(err), again))
+	default:
+		c.control(frame.Text, wire.AppendAck(nil, req.Ref, pos, held))
+	}
+}
+
+func (c *Conn) tryPublish(req *wire.Request) (pos eventlog.Pos, held bool, err error) {
+	h := c.hub
+	if err := checkTopic(req.Topic); err != nil {
+		return pos, false, err
+	}
+	if h.draining.Load() {
+		return pos, false, errShutdown
+	}
+	if req.TooDeep {
+		return pos, false, fmt.Errorf("%w: the data nests deeper than %d", ErrInvalid, wire.MaxDepth)
+	}
+	p := publication{topic: req.Topic, row: h.rows.of(req.Topic), from: c.identity.User, conn: c,
+		payload: payload{data: req.Data, binary: req.Binary}}
+	if p.data == nil && !p.binary {
+		p.data = null
+	}
+	if req.Key == "" {
+		pos, held, err = c.pass(&p)
+		return pos, held, err
+	}
+	return h.keys.once(c.ctx, scope(c.identity.User, req.Topic, req.Key), func(key string) (eventlog.Pos, bool, error) {
+		p.key = key
+		return c.pass(&p)
+	})
+}
+
+// pass asks the hooks about a publication and stores it.
+func (c *Conn) pass(p *publication) (pos eventlog.Pos, held bool, err error) {
+	h := c.hub
+	if h.opts.AuthorizePublish == nil {
+		return pos, false, fmt.Errorf("%w: publishing to %q", ErrDenied, p.topic)
+	}
+	if err := c.hook("AuthorizePublish", func(ctx context.Context) error {
+		return h.opts.AuthorizePublish(ctx, c, p.topic)
+	}); err != nil {
+		return pos, false, err
+	}
+	row := p.row
+	if hook := row.OnPublish; hook != nil {
+		if err := c.hookMessage("OnPublish", hook, p); err != nil {
+			return pos, false, err
+		}
+	}
+	if row.Handle != nil {
+		return pos, false, c.hookMessage("Handle", row.Handle, p)
+	}
+	if c.ctx.Err() != nil {
+		// The client will send it again on its next connection: stored now, it could come after that.
+		return pos, false, fmt.Errorf("%w: %w", ErrClosed, context.Cause(c.ctx))
+	}
+	return h.store(c.ctx, *p)
+}
+
+// hookMessage shows a publication to a hook, which may change its data and its sender.
+func (c *Conn) hookMessage(name string, hook func(context.Context, *Conn, *Message) error, p *publication) error {
+	m := Message{Topic: p.topic, From: p.from, Data: p.data, Binary: p.binary}
+	if err := c.hook(name, func(ctx context.Context) error { return hook(ctx, c, &m) }); err != nil {
+		return err
+	}
+	if bytes.Equal(m.Data, p.data) && m.Binary == p.binary {
+		p.from = m.From
+		return nil
+	}
+	var v any = m.Data
+	if m.Binary {
+		v = Binary(m.Data)
+	} else if m.Data == nil {
+		v = nil
+	}
+	changed, err := encode(v)
+	if err != nil {
+		return fmt.Errorf("%s made it: %w", name, err)
+	}
+	p.payload, p.from = changed, m.From
+	return nil
+}
+
+var errHookTimeout = fmt.Errorf("hotline: the server did not decide within %s", hookTimeout)
+
+// hook runs a hook of the application. It holds no lock, and the pong clock waits for it.
+func (c *Conn) hook(name string, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(c.ctx, hookTimeout, errHookTimeout)
+	defer cancel()
+	c.hooks.Add(1)
+	defer func() {
+		c.received()
+		c.hooks.Add(-1)
+	}()
+	err := c.hub.guard(name, func() error { return f(ctx) })
+	if err != nil && context.Cause(ctx) == errHookTimeout && !errors.Is(err, ErrDenied) {
+		err = errHookTimeout
+	}
+	if err != nil && told(err) == "internal error" {
+		c.hub.log_().Error("hotline: a hook failed", "hook", name, "conn", c.id, "user", c.identity.User, "error", err)
+	}
+	return err
+}
+
+// guard runs application code and makes an error of its panic.
+func (h *Hub) guard(name string, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = h.panicked(name, v)
+		}
+	}()
+	return f()
+}
+
+func (h *Hub) panicked(hook string, v any) error {
+	h.log_().Error("hotline: panic in a hook", "hook", hook, "panic", v, "stack", string(debug.Stack()))
+	return fmt.Errorf("%w: %s: %v", errPanic, hook, v)
+}
+
+// slowDown waits as long as the client is over its rate: the hub then reads more slowly, and refuses nothing.
+func (c *Conn) slowDown() {
+	rate := float64(c.hub.limits.PublishRate)
+	now := time.Now()
+	if c.refill.IsZero() {
+		c.tokens = 2 * rate
+	} else {
+		c.tokens = min(2*rate, c.tokens+now.Sub(c.refill).Seconds()*rate)
+	}
+	c.refill = now
+	if c.tokens--; c.tokens >= 0 {
+		return
+	}
+	t := time.NewTimer(time.Duration(-c.tokens / rate * float64(time.Second)))
+	defer t.Stop()
+	c.hooks.Add(1) // it is we who do not read
+	defer c.hooks.Add(-1)
+	select {
+	case <-t.C:
+	case <-c.ctx.Done():
+	}
+}

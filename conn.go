@@ -1,0 +1,407 @@
+package hotline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gohotline/hotline/internal/eventlog"
+	"github.com/gohotline/hotline/internal/frame"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// Close codes for [Conn.Close] and [Hub.Kick].
+const (
+	CloseReconnect = 4000 // come back, with a new token: permissions have changed
+	CloseFinal     = 4500 // do not come back: logged out, banned
+)
+
+// Conn is the hub's end of one connection: one socket. A client that reconnects gets a new one, so what must outlive a
+// reconnect is to be kept under Identity().User. Its methods are safe for concurrent use and never wait for the peer.
+type Conn struct {
+	// Static after construction.
+	hub    *Hub
+	shard  *shard
+	peer   *peer
+	id     string
+	sock   *socket
+	ws     *websocket.Conn
+	plain  bool
+	ctx    context.Context // made for this connection; its cause says why it ended
+	cancel context.CancelCauseFunc
+
+	// Static once authenticated, before any hook but Authenticate sees the connection.
+	identity Identity
+
+	readDone chan struct{} // closed when the command loop has ended
+	removed  chan struct{} // closed when the shard has let go of it
+
+	// Owned by the command loop.
+	lastSub int64
+	tokens  float64 // of the rate limit
+	refill  time.Time
+
+	subs     atomic.Int64 // subscriptions of the client's own
+	asked    atomic.Int64 // commands that the data lane answers, since it was last written
+	blocked  atomic.Bool  // the socket is full
+	sending  atomic.Int64 // bytes of Send that the shard has not taken
+	lastRead atomic.Int64 // when something was received or a hook ended, Unix nanoseconds
+	lastSent atomic.Int64 // when a full socket took something
+	hooks    atomic.Int32 // running
+	pinged   atomic.Int64 // when the ping that is not answered was sent
+
+	commands sync.Mutex // held while a command runs
+
+	mu       sync.Mutex
+	ctl      []byte // control lane: whole frames
+	ctlN     int
+	ctlClose bool          // its last frame is a Close frame: nothing goes out after it
+	room     chan struct{} // closed when the lanes have been written; nil: nobody waits
+	closing  *closing      // the first reason wins
+	timer    *time.Timer   // ping, then pong
+	expiry   *time.Timer
+	granted  map[string]struct{} // topics of Subscribe
+	pushed   int64               // number of the last of them
+	held     map[string]struct{} // Presence topics
+	starting *hello              // until the hello has gone to the shard: what OnConnect subscribes joins it
+}
+
+// closing says how a connection ends.
+type closing struct {
+	code   int    // of the Close frame; 0: none is sent
+	reason string // for the peer
+	retry  time.Duration
+	cause  error
+}
+
+var (
+	errLapped = errors.New("hotline: a plain connection lost messages")
+	errNoPong = errors.New("hotline: the peer does not answer")
+)
+
+// ID is unique among all connections of all hubs.
+func (c *Conn) ID() string { return c.id }
+
+// Identity is what Authenticate returned.
+func (c *Conn) Identity() Identity { return c.identity }
+
+// Context is done when the connection ends; [context.Cause] of it says why: a *[CloseError] if the peer closed it, an
+// error that wraps [ErrClosed] if the hub did, or what the network said.
+func (c *Conn) Context() context.Context { return c.ctx }
+
+// Publish publishes as if the client had: From is its user, and a Presence value is this connection's. It is not
+// authorized and not passed to OnPublish: it is server code that calls it. The errors are those of [Hub.Publish].
+func (c *Conn) Publish(ctx context.Context, topic string, v any) error {
+	p, err := c.hub.publication(topic, v)
+	if err != nil {
+		return err
+	}
+	p.from, p.conn = c.identity.User, c
+	_, _, err = c.hub.store(ctx, p)
+	return err
+}
+
+// Send sends v to this connection alone, as a message of topic without ID: as a Signal, so it is not repeated after a
+// reconnect, and it fails with [ErrLimit] if the connection is behind. A plain connection gets v without the topic.
+func (c *Conn) Send(topic string, v any) error {
+	if err := checkTopic(topic); err != nil {
+		return err
+	}
+	p, err := encode(v)
+	if err != nil {
+		return err
+	}
+	e := eventlog.Signal(nil, wire.Head{Topic: topic, Binary: p.binary, Send: true}, p.data, time.Now())
+	b := e.Frame
+	if c.plain {
+		b = plainFrame(&e)
+	}
+	if c.ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, context.Cause(c.ctx))
+	}
+	n := int64(len(b))
+	if sum := c.sending.Add(n); c.blocked.Load() || sum > n && sum > int64(c.hub.limits.WindowBytes) {
+		c.sending.Add(-n)
+		c.hub.stats.droppedSend.Add(1)
+		return fmt.Errorf("%w: connection %s does not read fast enough to be sent to", ErrLimit, c.id)
+	}
+	c.shard.do(func() {
+		c.sending.Add(-n)
+		if !c.peer.gone {
+			c.shard.items = append(c.shard.items, item{kind: itemOwn, entry: eventlog.Entry{Frame: b}})
+			c.shard.push(c.peer, len(c.shard.items)-1, len(b))
+		}
+	})
+	return nil
+}
+
+// Subscribe subscribes the connection to a topic or pattern without asking AuthorizeSubscribe. A plain connection has
+// no other way; any other client is told, and may now also subscribe to it by itself, to read it. The error wraps
+// [ErrInvalid] or [ErrClosed].
+func (c *Conn) Subscribe(topic string) error {
+	if err := checkPattern(topic); err != nil {
+		return err
+	}
+	if c.ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, context.Cause(c.ctx))
+	}
+	c.mu.Lock()
+	if _, ok := c.granted[topic]; ok {
+		c.mu.Unlock()
+		return nil
+	}
+	if c.granted == nil {
+		c.granted = make(map[string]struct{})
+	}
+	c.granted[topic] = struct{}{}
+	c.pushed--
+	r := subscribing{num: c.pushed, name: topic}
+	if c.starting != nil {
+		c.starting.pushed = append(c.starting.pushed, r)
+		c.mu.Unlock()
+		return nil
+	}
+	c.mu.Unlock()
+	return c.hub.feed.follow(c.ctx, topic, func(eventlog.Pos) {
+		c.shard.do(func() { c.shard.begin(c.peer, []subscribing{r}) })
+	})
+}
+
+// Close closes the connection now. The client reconnects after codes 4000–4499 and not after 4500–4999;
+// [CloseReconnect] and [CloseFinal] will do where the client tells no codes apart. Codes outside 1000–4999 become 1011.
+// reason is cut to 123 bytes. Only the first Close counts.
+func (c *Conn) Close(code int, reason string) {
+	if code < 1000 || code > 4999 {
+		code = wire.CloseInternalError
+	}
+	c.close(code, reason, nil)
+}
+
+// close ends the connection with a Close frame.
+func (c *Conn) close(code int, reason string, cause error) {
+	if cause == nil {
+		cause = fmt.Errorf("%w: by the hub with code %d: %s", ErrClosed, code, reason)
+	}
+	c.end(&closing{code: code, reason: reason, retry: -1, cause: cause})
+}
+
+// fail ends a connection whose network is gone.
+func (c *Conn) fail(err error) { c.end(&closing{cause: err}) }
+
+// end ends the connection, once.
+func (c *Conn) end(why *closing) {
+	c.mu.Lock()
+	if c.closing != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.closing = why
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
+	c.mu.Unlock()
+	c.cancel(why.cause)
+	c.roomy()
+	c.shard.do(func() { c.shard.retire(c.peer, why) })
+}
+
+// control sends a frame of the control lane.
+func (c *Conn) control(op byte, body []byte) {
+	c.mu.Lock()
+	if !c.ctlClose {
+		c.ctl = appendFrame(c.ctl, op, body)
+		c.ctlN++
+		c.ctlClose = op == frame.Close
+	}
+	c.mu.Unlock()
+	c.shard.touch(c.peer)
+}
+
+// takeControl returns what waits in the control lane, and whether nothing may follow it.
+func (c *Conn) takeControl() (b []byte, closed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, c.ctl, c.ctlN = c.ctl, nil, 0
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+	return b, c.ctlClose
+}
+
+// roomy wakes a command loop that waits for its lanes.
+func (c *Conn) roomy() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+}
+
+// waitLane waits while the peer does not take its answers: who does not read is not read.
+func (c *Conn) waitLane() {
+	for {
+		c.mu.Lock()
+		if c.ctlN < windowFrames && c.asked.Load() < windowFrames || c.closing != nil {
+			c.mu.Unlock()
+			return
+		}
+		if c.room == nil {
+			c.room = make(chan struct{})
+		}
+		room := c.room
+		c.mu.Unlock()
+		<-room
+	}
+}
+
+func (c *Conn) received()   { c.lastRead.Store(time.Now().UnixNano()) }
+func (c *Conn) progressed() { c.lastSent.Store(time.Now().UnixNano()) }
+
+// schedule starts the clock of the pings, and that of the identity.
+func (c *Conn) schedule() {
+	c.received()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing != nil {
+		return
+	}
+	c.timer = time.AfterFunc(c.hub.limits.PingInterval, func() { c.shard.do(func() { c.shard.tick(c.peer) }) })
+	if at := c.identity.Expires; !at.IsZero() {
+		c.expiry = time.AfterFunc(time.Until(at), func() { c.close(wire.CloseExpired, "identity expired", nil) })
+	}
+}
+
+// rearm sets the clock again.
+func (c *Conn) rearm(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing == nil {
+		c.timer.Reset(max(d, time.Millisecond))
+	}
+}
+
+// tick sends a ping, or finds that the last one was not answered. Whatever was received is life; so is a full socket
+// that takes bytes, and a hook holds the clock up.
+func (sh *shard) tick(p *peer) {
+	c := p.conn
+	if p.gone || p.ending {
+		return
+	}
+	now := time.Now().UnixNano()
+	interval, grace := int64(sh.hub.limits.PingInterval), int64(pongGrace)
+	sent := c.pinged.Load()
+	if sent != 0 && c.lastRead.Load() < sent {
+		alive := max(c.lastRead.Load(), c.lastSent.Load())
+		switch {
+		case c.hooks.Load() > 0:
+			c.rearm(pongGrace)
+		case now < alive+interval+grace:
+			c.rearm(time.Duration(alive + interval + grace - now))
+		default:
+			c.close(wire.CloseNoPong, "no pong", errNoPong)
+		}
+		return
+	}
+	if idle := now - c.lastRead.Load(); sent != 0 && idle < interval {
+		c.pinged.Store(0)
+		c.rearm(time.Duration(interval - idle))
+		return
+	}
+	c.pinged.Store(now)
+	if at := sh.position(p); p.live && len(p.subs) > 0 && at != p.told && p.enc != encodingPlain {
+		// So that a client that nothing was sent for an hour resumes from here and not from an hour ago.
+		sh.say(p, wire.AppendAt(nil, at))
+		p.told = at
+	}
+	if c.plain {
+		c.control(frame.Ping, nil)
+	} else {
+		c.control(frame.Text, wire.AppendPing(nil))
+	}
+	c.rearm(pongGrace)
+}
+
+// retire takes a connection out of the shard, and writes what is to be written last.
+func (sh *shard) retire(p *peer, why *closing) {
+	if p.gone {
+		return
+	}
+	var last []byte
+	ctl, closed := p.conn.takeControl()
+	last = append(last, ctl...)
+	if why.code != 0 && !closed {
+		for _, i := range p.pending {
+			p.out = append(p.out, sh.frame(p, int(i))...)
+		}
+		last = append(last, p.out...)
+		if !p.conn.plain {
+			last = appendFrame(last, frame.Text, wire.AppendBye(nil, why.code, why.retry, why.reason))
+		}
+		last = frame.AppendClose(last, why.code, why.reason)
+	}
+	p.out = nil
+	if slot := p.slot; sh.peers[slot] == p {
+		sh.remove(p)
+	}
+	sh.placed.Add(-1)
+	p.end, p.ending = last, true
+	if p.busy {
+		p.conn.sock.SetWriteDeadline(time.Now().Add(closeTimeout))
+	} else {
+		p.conn.linger(last, nil)
+	}
+	close(p.conn.removed)
+}
+
+// closeTimeout is how long the last frames of a connection, and the peer's answer to them, are waited for.
+const closeTimeout = time.Second
+
+// linger writes the last frames, waits a moment for the peer's Close, and closes the socket: the server closes first,
+// but not before the peer has had its say (RFC 6455 §7.1.1).
+func (c *Conn) linger(last []byte, err error) {
+	c.hub.group.Go(func() {
+		defer c.sock.Close()
+		if err != nil || c.hub.abrupt.Load() && len(last) == 0 {
+			return
+		}
+		timeout := closeTimeout
+		if c.hub.abrupt.Load() {
+			timeout = closeTimeout / 10
+		}
+		if c.sock.writeAll(last, timeout) != nil {
+			return
+		}
+		if c.closing.code == 0 {
+			return
+		}
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		select {
+		case <-c.readDone:
+		case <-timer.C:
+		}
+	})
+}
+
+// group counts goroutines; each is waited for by Shutdown and Close.
+type group struct{ g errgroup.Group }
+
+func (g *group) Go(f func()) {
+	g.g.Go(func() error {
+		f()
+		return nil
+	})
+}
+
+func (g *group) Wait() { g.g.Wait() }

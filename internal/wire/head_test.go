@@ -1,0 +1,31 @@
+package wire
+
+import (
+	"math"
+	"testing"
+)
+
+var testHead = Head{Topic: "chat.lobby", ID: Pos{123456, math.MaxUint64 / 3}, HasID: true, From: "ada@example.com"}
+
+// A message is encoded into memory that the log owns: nothing may be allocated beside it.
+func TestAppendHeadDoesNotAllocate(t *testing.T) {
+	dst := make([]byte, 0, 256)
+	for name, f := range map[string]func(){
+		"AppendHead":   func() { dst = AppendHead(dst[:0], testHead) },
+		"AppendSubTag": func() { dst = AppendSubTag(dst[:0], 12) },
+		"AppendAck":    func() { dst = AppendAck(dst[:0], 4, testHead.ID, true) },
+		"AppendAt":     func() { dst = AppendAt(dst[:0], testHead.ID) },
+	} {
+		if n := testing.AllocsPerRun(100, f); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func BenchmarkAppendHead(b *testing.B) {
+	dst := make([]byte, 0, 256)
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = AppendHead(dst[:0], testHead)
+	}
+}

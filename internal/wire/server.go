@@ -1,0 +1,208 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+	"unicode/utf8"
+)
+
+// ServerFrame is what a hub sent. Which fields count depends on Op. Positions are opaque to clients and stay text.
+type ServerFrame struct {
+	Op    string // empty: a message
+	Sub   int64  // of ok, end, reset, push; or the tag of a message or gap, 0 if there is none
+	Topic string // of a message, send, push, gap
+
+	// Of a message or send. Data is a sub-slice of what was decoded.
+	ID, Rev string
+	From    string
+	Data    []byte // JSON, or, if Binary, the bytes after the header
+	HasData bool
+	Binary  bool
+	Gone    bool
+
+	At     string  // ok, gap, at
+	Subs   []int64 // gap
+	Cause  string  // gap
+	Missed uint64  // gap: 0 if not known
+
+	Ref    uint64 // ok of a publish, err: if HasRef
+	HasRef bool
+	Held   bool // ok of a publish
+
+	Code      string        // end, err
+	CloseCode int           // bye
+	Reason    string        // end, err, bye
+	Again     bool          // end, err
+	Retry     time.Duration // bye: if HasRetry
+	HasRetry  bool
+
+	// Of welcome.
+	Conn                   string
+	Ping, Grace            time.Duration // 0: the hub sends no pings
+	MaxIn, MaxOut, MaxSubs int           // 0: no limit
+}
+
+// DecodeServer decodes a hub's message. Like DecodeRequest it ignores fields that it doesn't know, a null other than
+// that of data, and returns no more than Op of one that it doesn't know.
+func DecodeServer(msg []byte, binary bool) (ServerFrame, error) {
+	var f ServerFrame
+	head := msg
+	if binary {
+		i := bytes.IndexByte(msg, '\n')
+		if i < 0 {
+			return ServerFrame{}, errors.New("wire: binary message without a header line")
+		}
+		head, f.Data, f.HasData, f.Binary = msg[:i], msg[i+1:], true, true
+	}
+	if !utf8.Valid(head) {
+		return ServerFrame{}, errors.New("wire: message is not UTF-8")
+	}
+	w := walk{b: head}
+	wrong := "" // the last field with a value of a wrong type
+	for w.next() {
+		if !f.set(&w) {
+			wrong = string(w.key)
+		}
+	}
+	switch {
+	case w.bad:
+		return ServerFrame{}, errors.New("wire: message is not a JSON object")
+	case wrong == "op":
+	case !knownServerOp(f.Op):
+		return ServerFrame{Op: f.Op}, nil
+	case wrong == "" && f.Op == "" && f.Topic == "":
+		return ServerFrame{}, errors.New("wire: message without a topic")
+	case wrong == "":
+		return f, nil
+	}
+	return ServerFrame{}, fmt.Errorf("wire: %q is of a wrong type or out of range", wrong)
+}
+
+func knownServerOp(op string) bool {
+	switch op {
+	case "", OpWelcome, OpOK, OpEnd, OpGap, OpAt, OpReset, OpPush, OpSend, OpBye, OpErr, OpPing:
+		return true
+	}
+	return false
+}
+
+// set takes one member of the message, and reports whether it is of the right type.
+func (f *ServerFrame) set(w *walk) (ok bool) {
+	if string(w.key) == "data" {
+		if !f.Binary { // else the data is after the header
+			f.Data, f.HasData = w.val, true
+		}
+		return true
+	}
+	if null(w.val) {
+		return true
+	}
+	switch string(w.key) { // the ones of a message first
+	case "topic":
+		f.Topic, ok = text(w.val)
+	case "id":
+		f.ID, ok = text(w.val)
+	case "rev":
+		f.Rev, ok = text(w.val)
+	case "from":
+		f.From, ok = text(w.val)
+	case "gone":
+		f.Gone, ok = boolean(w.val)
+	case "sub":
+		f.Sub, ok = integer(w.val, -maxInt)
+	case "op":
+		f.Op, ok = text(w.val)
+	default:
+		return f.setNotice(w)
+	}
+	return ok
+}
+
+// setNotice takes a member that messages do not have.
+func (f *ServerFrame) setNotice(w *walk) (ok bool) {
+	switch string(w.key) {
+	case "at":
+		f.At, ok = text(w.val)
+	case "subs":
+		f.Subs, ok = integers(w.val)
+	case "cause":
+		f.Cause, ok = text(w.val)
+	case "missed":
+		f.Missed, ok = natural(w.val)
+	case "ref":
+		f.Ref, ok = natural(w.val)
+		f.HasRef = ok
+	case "held":
+		f.Held, ok = boolean(w.val)
+	case "code":
+		if w.val[0] == '"' {
+			f.Code, ok = text(w.val)
+		} else {
+			f.CloseCode, ok = size(w.val)
+		}
+	case "reason":
+		f.Reason, ok = text(w.val)
+	case "again":
+		f.Again, ok = boolean(w.val)
+	case "retry":
+		f.Retry, ok = duration(w.val)
+		f.HasRetry = ok
+	case "conn":
+		f.Conn, ok = text(w.val)
+	case "ping":
+		f.Ping, ok = duration(w.val)
+	case "grace":
+		f.Grace, ok = duration(w.val)
+	case "max":
+		ok = f.setMax(w.val)
+	default:
+		return true
+	}
+	return ok
+}
+
+// setMax takes the limits of welcome.
+func (f *ServerFrame) setMax(val []byte) (ok bool) {
+	w := walk{b: val}
+	for ok = true; ok && w.next(); {
+		if null(w.val) {
+			continue
+		}
+		switch string(w.key) {
+		case "in":
+			f.MaxIn, ok = size(w.val)
+		case "out":
+			f.MaxOut, ok = size(w.val)
+		case "subs":
+			f.MaxSubs, ok = size(w.val)
+		}
+	}
+	return ok && !w.bad
+}
+
+// size decodes a natural number that has its use as an int.
+func size(val []byte) (v int, ok bool) {
+	n, ok := integer(val, 0)
+	return int(min(n, math.MaxInt)), ok
+}
+
+// duration decodes milliseconds; what no time.Duration holds is taken for the longest.
+func duration(val []byte) (d time.Duration, ok bool) {
+	ms, ok := integer(val, 0)
+	return time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond, ok
+}
+
+func integers(val []byte) (list []int64, ok bool) {
+	w := walk{b: val, array: true}
+	for w.next() {
+		v, ok := integer(w.val, -maxInt)
+		if !ok {
+			return nil, false
+		}
+		list = append(list, v)
+	}
+	return list, !w.bad
+}

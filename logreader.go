@@ -1,0 +1,308 @@
+package hotline
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gohotline/hotline/internal/eventlog"
+	"github.com/gohotline/hotline/internal/pattern"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// Subscribe reads the hub's own log: topic may be a pattern. Authorization is not asked. It differs from
+// [Client.Subscribe] in nothing else. ctx bounds the call only; the subscription ends with Close, or with the hub, once
+// everything has been read. The error wraps [ErrInvalid] or [ErrClosed].
+func (h *Hub) Subscribe(ctx context.Context, topic string, opts *SubscribeOptions) (*Subscription, error) {
+	if err := checkPattern(topic); err != nil {
+		return nil, err
+	}
+	if opts == nil {
+		opts = &SubscribeOptions{}
+	}
+	if opts.Replay < 0 {
+		return nil, fmt.Errorf("%w: SubscribeOptions.Replay is %d, which is negative", ErrInvalid, opts.Replay)
+	}
+	r := &logReader{
+		hub: h, name: topic, shard: h.place(), events: h.rows.events(topic), states: h.rows.state(topic),
+		woken: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	s := &Subscription{src: r, local: r, resync: opts.Resync}
+	r.peer = &peer{local: s}
+	h.mu.Lock()
+	if h.closed.Load() {
+		h.mu.Unlock()
+		return nil, fmt.Errorf("%w: the hub", ErrClosed)
+	}
+	h.readers[s] = struct{}{}
+	h.mu.Unlock()
+	r.sub = s
+	var from eventlog.Pos
+	if err := h.feed.follow(ctx, topic, func(p eventlog.Pos) { from = p }); err != nil {
+		r.close()
+		return nil, err
+	}
+	r.begin(opts, from)
+	s.stale = opts.Resync != nil && !r.honoured
+	return s, nil
+}
+
+// logReader reads the log in process. It holds two numbers and pins nothing; its shard tells it when there is
+// something to read.
+type logReader struct {
+	// Static after Subscribe.
+	hub            *Hub
+	sub            *Subscription
+	shard          *shard
+	peer           *peer
+	name           string
+	events, states bool
+	honoured       bool          // After was
+	woken          chan struct{} // buffered, 1; never closed
+	done           chan struct{} // closed by close
+
+	mu        sync.Mutex
+	closed    bool
+	filter    eventlog.Filter
+	at        eventlog.Pos // read up to here
+	upTo      eventlog.Pos // where the Replay ends; zero: there is none, or it is over
+	st        uint64       // State changes likewise
+	stUpTo    uint64       // changes that were there before the subscription
+	lost      eventlog.Pos // where the last loss ended
+	missed    int          // to be told with the next message
+	turn      bool         // State is looked at first
+	waiting   bool         // signals are taken
+	signals   []Message
+	buffer    [1]eventlog.Entry
+	position_ eventlog.Pos // after the last message that was returned
+}
+
+const maxSignals = 64 // that wait for a reader
+
+// begin finds the place where reading begins.
+func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) {
+	log := r.hub.log
+	part := eventlog.Part{Pattern: r.name}
+	s := &sub{name: r.name}
+	if !pattern.HasWildcard(r.name) {
+		part.Topic = log.Subscribe(r.name, r.shard.n)
+	} else {
+		log.SubscribeAll(r.shard.n, 1)
+	}
+	r.filter.Parts = []eventlog.Part{part}
+	r.at = later(log.Head(), from)
+	r.stUpTo = log.Changed()
+	registered := make(chan struct{})
+	r.shard.do(func() {
+		r.shard.add(r.peer)
+		r.shard.subscribe(r.peer, s)
+		close(registered)
+	})
+	<-registered
+	// The shard's subscription holds the topic and wakes the shard from now on.
+	if part.Topic != nil {
+		log.Unsubscribe(part.Topic, r.shard.n)
+	} else {
+		log.SubscribeAll(r.shard.n, -1)
+	}
+	if opts.After != "" {
+		if pos, err := wire.ParsePos(opts.After); err == nil && log.Knows(pos) {
+			r.at, r.position_, r.honoured = pos, pos, true
+			return
+		}
+		r.missed = 1
+	}
+	if r.position_ = r.at; opts.Replay > 0 {
+		r.upTo = r.at
+		r.at = log.Newest(&r.filter, opts.Replay, r.upTo)
+	}
+}
+
+// notify is the shard's: there is something to read.
+func (r *logReader) notify() {
+	select {
+	case r.woken <- struct{}{}:
+	default:
+	}
+}
+
+// live is the shard's: a State value is in the table by now; a signal is taken only while somebody waits.
+func (r *logReader) live(m *eventlog.Live) {
+	if m.Value == nil {
+		r.mu.Lock()
+		if r.waiting && len(r.signals) < maxSignals {
+			r.signals = append(r.signals, message(&m.Entry))
+		} else {
+			r.hub.stats.droppedBehind.Add(1)
+		}
+		r.mu.Unlock()
+	}
+	r.notify()
+}
+
+func (r *logReader) next(ctx context.Context) (Message, error) {
+	for {
+		r.mu.Lock()
+		m, ok := r.read()
+		r.waiting = !ok
+		closed := r.closed
+		r.mu.Unlock()
+		switch {
+		case closed:
+			return Message{}, errSubscriptionClosed
+		case ok:
+			return m, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return Message{}, cause(ctx)
+		}
+		select {
+		case <-r.woken:
+		case <-ctx.Done():
+			return Message{}, cause(ctx)
+		case <-r.done:
+			return Message{}, errSubscriptionClosed
+		case <-r.hub.ended:
+			r.mu.Lock()
+			m, ok = r.read()
+			r.mu.Unlock()
+			if !ok {
+				return Message{}, fmt.Errorf("%w: the hub", ErrClosed)
+			}
+			return m, nil
+		}
+	}
+}
+
+// cause is ctx's error and why.
+func cause(ctx context.Context) error {
+	if c := context.Cause(ctx); c != ctx.Err() {
+		return fmt.Errorf("%w: %w", ctx.Err(), c)
+	}
+	return ctx.Err()
+}
+
+// read returns the next message without waiting. Neither Events nor State may keep the other waiting.
+func (r *logReader) read() (m Message, ok bool) {
+	if len(r.signals) > 0 {
+		m = r.signals[0]
+		r.signals = r.signals[1:]
+		return m, true
+	}
+	r.turn = !r.turn
+	if r.turn {
+		if m, ok = r.readState(); !ok {
+			m, ok = r.readEvent()
+		}
+	} else if m, ok = r.readEvent(); !ok {
+		m, ok = r.readState()
+	}
+	return m, ok
+}
+
+func (r *logReader) readEvent() (m Message, ok bool) {
+	for {
+		res := r.hub.log.Read(&r.filter, r.at, eventlog.Limit{Entries: 1, Bytes: 1, UpTo: r.upTo, Now: time.Now()}, r.buffer[:0])
+		r.at = res.At
+		if len(res.Entries) > 0 {
+			e := &res.Entries[0]
+			m = message(e)
+			m.Missed, r.missed = r.missed, 0
+			m.Replayed = r.upTo != eventlog.Pos{}
+			r.position_ = e.Pos
+			r.buffer[0] = eventlog.Entry{}
+			return m, true
+		}
+		if res.Hole != eventlog.NoHole {
+			if r.upTo == (eventlog.Pos{}) { // a Replay reaches as far as it reaches
+				r.missed += max(int(res.Missed), 1)
+				r.lost = res.At
+				if r.sub.resync != nil {
+					m.Missed, r.missed = r.missed, 0
+					return m, true
+				}
+			}
+			continue
+		}
+		if !res.Done {
+			continue
+		}
+		if r.upTo == (eventlog.Pos{}) {
+			r.position_ = r.at
+			return m, false
+		}
+		r.at, r.upTo, r.filter.Start = later(r.at, r.upTo), eventlog.Pos{}, nil
+	}
+}
+
+func (r *logReader) readState() (m Message, ok bool) {
+	if !r.states {
+		return m, false
+	}
+	if r.st < r.hub.log.Forgotten() {
+		r.st = 0 // what was cleared meanwhile can't be told any more: everything is sent again
+	}
+	began := uint64(0)
+	if r.st < r.stUpTo {
+		began = r.stUpTo
+	}
+	vals, upTo, _ := r.hub.log.Changes(&r.filter, r.st, began, 1, nil)
+	if len(vals) == 0 {
+		r.st = upTo
+		return m, false
+	}
+	v := vals[0]
+	r.st = v.Order
+	m = message(&v.Entry)
+	m.Replayed = v.Order <= r.stUpTo
+	return m, true
+}
+
+func (r *logReader) position() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.upTo == (eventlog.Pos{}) && r.events {
+		// If nothing waits for the reader, its position is the head.
+		res := r.hub.log.Read(&r.filter, r.at, eventlog.Limit{Entries: 1, Bytes: 1, Now: time.Now()}, r.buffer[:0])
+		if res.Done && len(res.Entries) == 0 {
+			r.at, r.position_ = res.At, res.At
+		}
+		r.buffer[0] = eventlog.Entry{}
+	}
+	return r.position_.String()
+}
+
+func (r *logReader) seek(after string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if after == "" {
+		return true // from the loss, or from where the subscription began
+	}
+	pos, err := wire.ParsePos(after)
+	if err != nil || !r.hub.log.Knows(pos) {
+		return false
+	}
+	r.at, r.position_, r.upTo, r.filter.Start, r.missed = pos, pos, eventlog.Pos{}, nil, 0
+	return true
+}
+
+func (r *logReader) close() {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return
+	}
+	r.closed = true
+	r.mu.Unlock()
+	close(r.done)
+	r.hub.mu.Lock()
+	delete(r.hub.readers, r.sub)
+	r.hub.mu.Unlock()
+	r.hub.feed.unfollow(r.name)
+	r.shard.do(func() {
+		if int(r.peer.slot) < len(r.shard.peers) && r.shard.peers[r.peer.slot] == r.peer {
+			r.shard.remove(r.peer)
+		}
+	})
+}

@@ -1,0 +1,159 @@
+package hotline
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gohotline/hotline/internal/eventlog"
+)
+
+// presence is who holds which Presence value: State that belongs to the connections that published it. When the last
+// of them has ended the value stays for the topic's Linger, so that a reconnect does not show, and is cleared.
+type presence struct {
+	hub *Hub
+
+	mu     sync.Mutex
+	topics map[string]*holding
+	closed bool
+}
+
+type holding struct {
+	conns map[*Conn]struct{}
+	row   *row
+	last  publication // what was published last, to publish it again if another hub cleared it
+	timer *time.Timer // running: nobody holds it
+}
+
+// publish stores a value for the connection that publishes it, or gives it up.
+func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos, held bool, err error) {
+	x.mu.Lock()
+	if p.null() {
+		last := x.release(p.conn, p.topic)
+		x.mu.Unlock()
+		if !last {
+			return eventlog.Pos{}, false, nil // somebody else holds it
+		}
+		pos, err = x.hub.put(ctx, p)
+		return pos, false, err
+	}
+	if p.conn.ctx.Err() != nil || x.closed {
+		x.mu.Unlock()
+		return eventlog.Pos{}, false, ErrClosed
+	}
+	h := x.topics[p.topic]
+	if h == nil {
+		h = &holding{conns: make(map[*Conn]struct{}), row: p.row}
+		x.topics[p.topic] = h
+	}
+	if h.timer != nil {
+		h.timer.Stop()
+		h.timer = nil
+	}
+	h.conns[p.conn] = struct{}{}
+	h.last = p
+	h.last.conn = nil
+	p.conn.mu.Lock()
+	if p.conn.held == nil {
+		p.conn.held = make(map[string]struct{})
+	}
+	p.conn.held[p.topic] = struct{}{}
+	p.conn.mu.Unlock()
+	x.mu.Unlock()
+	if pos, err = x.hub.put(ctx, p); err != nil {
+		x.mu.Lock()
+		x.release(p.conn, p.topic)
+		x.mu.Unlock()
+	}
+	return pos, err == nil, err
+}
+
+// release makes c let go of a topic, and reports whether nobody holds it any more. It needs mu.
+func (x *presence) release(c *Conn, topic string) (last bool) {
+	c.mu.Lock()
+	delete(c.held, topic)
+	c.mu.Unlock()
+	h := x.topics[topic]
+	if h == nil {
+		return true
+	}
+	delete(h.conns, c)
+	if len(h.conns) > 0 {
+		return false
+	}
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	delete(x.topics, topic)
+	return true
+}
+
+// leave makes c let go of everything: it has ended.
+func (x *presence) leave(c *Conn) {
+	c.mu.Lock()
+	held := c.held
+	c.held = nil
+	c.mu.Unlock()
+	if len(held) == 0 {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for topic := range held {
+		h := x.topics[topic]
+		if h == nil {
+			continue
+		}
+		if delete(h.conns, c); len(h.conns) > 0 || h.timer != nil || x.closed {
+			continue
+		}
+		h.timer = time.AfterFunc(max(h.row.Linger, 0), func() { x.clear(topic, h) })
+	}
+}
+
+// clear clears the value of a topic that nobody has held for its Linger.
+func (x *presence) clear(topic string, h *holding) {
+	x.mu.Lock()
+	if x.topics[topic] != h || len(h.conns) > 0 || x.closed {
+		x.mu.Unlock()
+		return
+	}
+	delete(x.topics, topic)
+	x.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
+	defer cancel()
+	if _, err := x.hub.put(ctx, publication{topic: topic, row: h.row, payload: payload{data: null}}); err != nil {
+		x.hub.log_().Warn("hotline: clearing a Presence value failed", "topic", topic, "error", err)
+	}
+}
+
+// cleared is called when another hub has cleared a value: if somebody here holds it, it is published again.
+func (x *presence) cleared(topic string) {
+	x.mu.Lock()
+	h := x.topics[topic]
+	again := h != nil && len(h.conns) > 0 && !x.closed
+	var p publication
+	if again {
+		p = h.last
+	}
+	x.mu.Unlock()
+	if again {
+		x.hub.group.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
+			defer cancel()
+			x.hub.put(ctx, p)
+		})
+	}
+}
+
+// close stops the clocks.
+func (x *presence) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.closed = true
+	for _, h := range x.topics {
+		if h.timer != nil {
+			h.timer.Stop()
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package hotline
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/gohotline/hotline/internal/eventlog"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// Shutdown refuses new connections with 503, tells each client when to come back, and closes them spread over Limits.Drain
+// or what ctx leaves, after sending what is already published. Publish works until it returns; then it returns [ErrClosed].
+// Its error is ctx's if a connection was cut short, else nil. Call it after http.Server.Shutdown, which lets handlers
+// finish and knows nothing of WebSockets:
+//
+//	err := errors.Join(srv.Shutdown(ctx), hub.Shutdown(ctx))
+func (h *Hub) Shutdown(ctx context.Context) error {
+	if !h.beginClose() {
+		select {
+		case <-h.down:
+			return h.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	conns := h.snapshot()
+	rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] })
+	spread := h.spread(ctx, len(conns))
+	begin := time.Now()
+	for i, c := range conns {
+		// Each client has a moment of its own, and is told to come back spread over as long again.
+		at := begin.Add(spread * time.Duration(i) / time.Duration(len(conns)))
+		retry := time.Second + time.Duration(rand.Int64N(int64(spread)+int64(time.Second)))
+		h.group.Go(func() { c.drain(ctx, at, retry) })
+	}
+	done := make(chan struct{})
+	go func() {
+		for _, c := range conns {
+			<-c.removed
+		}
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		h.err = context.Cause(ctx)
+	}
+	h.finish()
+	<-done
+	close(h.down)
+	return h.err
+}
+
+// spread is how long the closes take: at least 100 a second, and not longer than Drain or most of what ctx leaves.
+func (h *Hub) spread(ctx context.Context, n int) time.Duration {
+	d := min(h.limits.Drain, time.Duration(n)*10*time.Millisecond)
+	if deadline, ok := ctx.Deadline(); ok {
+		d = min(d, time.Until(deadline)*8/10)
+	}
+	return max(d, 0)
+}
+
+// Close is Shutdown without the drain. No goroutine or socket of the hub is left when it returns. It can be called
+// twice, also while Shutdown runs, which it cuts short. It returns nil.
+func (h *Hub) Close() error {
+	if h.beginClose() {
+		h.finish()
+		close(h.down)
+		return nil
+	}
+	h.abrupt.Store(true)
+	for _, c := range h.snapshot() {
+		c.close(wire.CloseRestart, "the server is shutting down", nil)
+	}
+	<-h.down
+	return nil
+}
+
+// beginClose reports whether the caller is the first.
+func (h *Hub) beginClose() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return false
+	}
+	h.closing = true
+	h.draining.Store(true)
+	h.down = make(chan struct{})
+	h.janitor.Stop()
+	return true
+}
+
+// finish ends everything that is left.
+func (h *Hub) finish() {
+	h.abrupt.Store(true)
+	for _, c := range h.snapshot() {
+		c.close(wire.CloseRestart, "the server is shutting down", nil)
+	}
+	h.serving.Wait()
+	for _, c := range h.snapshot() { // which were in their handshake
+		c.close(wire.CloseRestart, "the server is shutting down", nil)
+	}
+	h.closed.Store(true)
+	h.log.Close()
+	h.presence.close()
+	close(h.ended)
+	h.group.Wait()
+	for _, sh := range h.shards {
+		sh.stop()
+	}
+	h.loops.Wait()
+}
+
+// drain closes a connection at its moment, once it has been sent everything up to the head of that moment.
+func (c *Conn) drain(ctx context.Context, at time.Time, retry time.Duration) {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.ctx.Done():
+		return
+	case <-ctx.Done():
+	}
+	why := &closing{code: wire.CloseRestart, reason: "the server is restarting", retry: retry,
+		cause: fmt.Errorf("%w: the hub is shutting down", ErrClosed)}
+	c.commands.Lock() // a command that runs is answered first; those that come later are refused
+	c.commands.Unlock()
+	head := c.hub.log.Head()
+	arrived := make(chan struct{})
+	c.shard.do(func() { c.shard.await(c.peer, head, arrived) })
+	select {
+	case <-arrived:
+	case <-ctx.Done():
+	case <-c.ctx.Done():
+		return
+	}
+	c.end(why)
+}
+
+// await closes there once p has been sent everything up to head.
+func (sh *shard) await(p *peer, head eventlog.Pos, there chan struct{}) {
+	p.await, p.there = head, there
+	sh.awaited = append(sh.awaited, p)
+}
+
+// arrivals looks who has been sent what it is to be sent before it ends.
+func (sh *shard) arrivals() {
+	sh.awaited = slices.DeleteFunc(sh.awaited, func(p *peer) bool {
+		if !p.gone && (p.busy || !p.ready || len(p.out)+len(p.pending) > 0 || sh.position(p).Seq < p.await.Seq) {
+			return false
+		}
+		close(p.there)
+		return true
+	})
+}

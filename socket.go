@@ -1,0 +1,75 @@
+package hotline
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// socket is the network end of a connection and the only place where bytes reach it.
+//
+// A plain TCP connection on a Unix system is written without blocking, by its shard. Everything else (TLS, a network
+// in memory, other systems) blocks, so a goroutine writes.
+type socket struct {
+	net.Conn
+	raw     syscall.RawConn // nil: writes block
+	records bool            // TLS: a write that is cut short by its deadline breaks the connection
+}
+
+// tlsRecord is the most that one TLS record carries (RFC 8446 §5.1). Writing more at a time saves nothing, and a write
+// has to make progress as a whole.
+const tlsRecord = 16 << 10
+
+func newSocket(c net.Conn, window int) *socket {
+	s := &socket{Conn: c}
+	tcp := c
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+		s.records = true
+		tcp = t.NetConn()
+	}
+	if t, ok := tcp.(*net.TCPConn); ok {
+		raw, err := t.SyscallConn()
+		if err != nil {
+			return s
+		}
+		limitUnsent(t, raw, window/2)
+		if nonBlocking && !s.records {
+			s.raw = raw
+		}
+	}
+	return s
+}
+
+// errNoProgress is the reason of a connection that took no byte for Limits.WriteTimeout.
+var errNoProgress = errors.New("hotline: the peer takes no data")
+
+// writeAll writes b and waits until the socket takes more, for as long as there is progress.
+func (s *socket) writeAll(b []byte, timeout time.Duration) error {
+	defer s.SetWriteDeadline(time.Time{})
+	for {
+		s.SetWriteDeadline(time.Now().Add(timeout))
+		var n int
+		var err error
+		switch {
+		case s.raw != nil:
+			n, err = s.writeWait(b)
+		case s.records:
+			n, err = s.Write(b[:min(len(b), tlsRecord)])
+		default:
+			n, err = s.Write(b)
+		}
+		b = b[n:]
+		switch {
+		case err == nil && len(b) == 0:
+			return nil
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded) && n > 0 && !s.records:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return errNoProgress
+		default:
+			return err
+		}
+	}
+}

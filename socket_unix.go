@@ -1,0 +1,100 @@
+//go:build unix
+
+package hotline
+
+import (
+	"errors"
+	"io"
+	"syscall"
+)
+
+const nonBlocking = true
+
+// writeNow writes as much of b as the socket takes without waiting. It is called by one goroutine at a time; w keeps
+// the closure, so that a write allocates nothing.
+func (w *writer) writeNow(s *socket, b []byte) (n int, err error) {
+	w.b, w.n, w.err = b, 0, nil
+	if w.f == nil {
+		w.f = func(fd uintptr) bool {
+			for {
+				n, err := syscall.Write(int(fd), w.b)
+				switch {
+				case err == syscall.EINTR:
+				case err == syscall.EAGAIN:
+					return true
+				case err != nil:
+					w.err = err
+					return true
+				default:
+					w.n = n
+					return true
+				}
+			}
+		}
+	}
+	if err := s.raw.Write(w.f); err != nil {
+		return 0, err
+	}
+	w.b = nil
+	return w.n, w.err
+}
+
+type writer struct {
+	b   []byte
+	n   int
+	err error
+	f   func(fd uintptr) bool
+}
+
+// writeWait writes some of b once the socket is writable; nothing of b: it waits until it is.
+func (s *socket) writeWait(b []byte) (n int, err error) {
+	first := true
+	waitErr := s.raw.Write(func(fd uintptr) bool {
+		if len(b) == 0 {
+			ready := !first
+			first = false
+			return ready
+		}
+		for {
+			n, err = syscall.Write(int(fd), b)
+			switch {
+			case errors.Is(err, syscall.EINTR):
+				continue
+			case errors.Is(err, syscall.EAGAIN):
+				n, err = 0, nil
+				return false
+			case n == 0 && err == nil:
+				err = io.ErrUnexpectedEOF
+			}
+			return true
+		}
+	})
+	if waitErr != nil {
+		return 0, waitErr
+	}
+	return max(n, 0), err
+}
+
+// readReady reads once the socket is readable, into a buffer that it takes only then, and gives back if there was
+// nothing after all.
+func (s *socket) readReady(take func() []byte, put func()) (n int, err error) {
+	waitErr := s.raw.Read(func(fd uintptr) bool {
+		b := take()
+		for {
+			n, err = syscall.Read(int(fd), b)
+			switch {
+			case errors.Is(err, syscall.EINTR):
+				continue
+			case errors.Is(err, syscall.EAGAIN):
+				n, err = 0, nil
+				put()
+				return false
+			}
+			return true
+		}
+	})
+	if waitErr != nil {
+		return 0, waitErr
+	}
+	return max(n, 0), err
+}

@@ -1,0 +1,208 @@
+package hotline
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gohotline/hotline/internal/eventlog"
+	"github.com/gohotline/hotline/internal/pattern"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// hello is what a connection begins with.
+type hello struct {
+	req    wire.Request
+	pushed []subscribing // by OnConnect
+}
+
+// subscribing is a subscription on its way to the shard.
+type subscribing struct {
+	num    int64
+	name   string
+	after  eventlog.Pos
+	known  bool         // after is a position of this log
+	replay int          // count of newest messages, where after is not honoured
+	cause  string       // of the gap that it begins with
+	from   eventlog.Pos // it can't begin before this one: the broker's feed does not reach further back
+	err    error        // it is refused
+}
+
+// resolve looks up the position that a subscription is to continue from.
+func (r *subscribing) resolve(h *Hub, after string) {
+	if after == "" {
+		return
+	}
+	pos, err := wire.ParsePos(after)
+	if r.after, r.known = pos, err == nil && h.log.Knows(pos); !r.known {
+		r.cause = wire.CauseRestart
+	}
+}
+
+// since is the time of the oldest message that r will be sent.
+func (r *subscribing) since(h *Hub) time.Time {
+	at := r.after
+	if !r.known {
+		f := eventlog.Filter{Parts: []eventlog.Part{{Pattern: r.name}}}
+		at = h.log.Newest(&f, r.replay, h.log.Head())
+	}
+	if t := h.log.When(at); !t.IsZero() {
+		return t
+	}
+	return time.Now()
+}
+
+// noHistory makes r begin now.
+func (r *subscribing) noHistory() {
+	r.known, r.replay, r.cause = false, 0, wire.CauseDenied
+}
+
+// start makes a connection ready: its hello has been answered, and these are the subscriptions that it asked for. The
+// stream begins at the newest position that one of them continues from; the others read up to it on their own.
+func (sh *shard) start(p *peer, list []subscribing) {
+	if p.gone {
+		return
+	}
+	p.cur, p.st = sh.cur, sh.st
+	var newest eventlog.Pos
+	for _, r := range list {
+		if r.known && r.after.Seq >= newest.Seq {
+			newest = r.after
+			p.cur = newest
+		}
+	}
+	p.ready = true
+	sh.behind.Add(1)
+	sh.begin(p, list)
+	sh.read(p)
+}
+
+// begin adds subscriptions, and answers for the refused ones.
+func (sh *shard) begin(p *peer, list []subscribing) {
+	if p.gone {
+		return
+	}
+	for i := range list {
+		r := &list[i]
+		if r.err != nil {
+			code, again := refusal(r.err)
+			sh.say(p, wire.AppendEnd(nil, r.num, code, told(r.err), again))
+			continue
+		}
+		if r.num < 0 {
+			sh.say(p, wire.AppendPush(nil, r.num, r.name))
+		}
+		h := sh.hub
+		s := &sub{num: r.num, name: r.name, events: h.rows.events(r.name), states: h.rows.state(r.name)}
+		sh.subscribe(p, s)
+		if p.live {
+			p.cur = sh.position(p)
+		}
+		s.at = later(later(p.cur, sh.cur), r.from)
+		s.cause, s.replay = r.cause, r.replay
+		if r.known {
+			s.at, s.cause, s.replay = r.after, "", 0
+		}
+		if s.states {
+			s.startWalk(h.log)
+		}
+		switch {
+		case p.live && sh.arrived(p, s):
+			sh.join(p, s) // it need not read, so the others need not wait
+		case p.live:
+			sh.goBehind(p, sh.cur, sh.st)
+		}
+	}
+}
+
+// cancel ends a subscription at the client's wish.
+func (sh *shard) cancel(p *peer, num int64) {
+	if s := p.find(num); s != nil {
+		sh.unsubscribe(p, s)
+		sh.say(p, wire.AppendEnd(nil, num, "", "", false))
+		if num > 0 {
+			p.conn.subs.Add(-1)
+		}
+	}
+}
+
+// position is where the stream of p stands.
+func (sh *shard) position(p *peer) eventlog.Pos {
+	if p.live {
+		return later(p.cur, sh.cur)
+	}
+	return p.cur
+}
+
+func later(a, b eventlog.Pos) eventlog.Pos {
+	if b.Seq > a.Seq {
+		return b
+	}
+	return a
+}
+
+func checkTopic(topic string) error {
+	if err := pattern.CheckTopic(topic); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if pattern.Reserved(topic) {
+		return fmt.Errorf("%w: topic %q: topics that begin with $ are the hub's own", ErrInvalid, topic)
+	}
+	return nil
+}
+
+func checkPattern(p string) error {
+	if err := pattern.CheckPattern(p); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if pattern.Reserved(p) {
+		return fmt.Errorf("%w: topic %q: topics that begin with $ are the hub's own", ErrInvalid, p)
+	}
+	return nil
+}
+
+// refusal maps an error to the code of the protocol, and whether the client is to try again. One rule holds for the
+// errors of all hooks: what wraps ErrDenied or ErrInvalid is final, anything else is temporary.
+func refusal(err error) (code string, again bool) {
+	var large errTooLarge
+	switch {
+	case errors.Is(err, ErrDenied):
+		return wire.CodeDenied, false
+	case errors.As(err, &large):
+		return wire.CodeTooLarge, false
+	case errors.Is(err, ErrInvalid):
+		return wire.CodeInvalid, false
+	case errors.Is(err, ErrLimit):
+		return wire.CodeLimit, true
+	case errors.Is(err, ErrClosed):
+		return wire.CodeClosing, true
+	case errors.Is(err, ErrUncertain):
+		return wire.CodeUnavailable, true
+	case errors.Is(err, errHookTimeout):
+		return wire.CodeTimeout, true
+	}
+	return wire.CodeInternal, true
+}
+
+// told is what the peer may know of an error: the text of those that wrap one of our sentinels.
+func told(err error) string {
+	for _, e := range []error{ErrDenied, ErrInvalid, ErrLimit, ErrClosed, ErrUncertain, errHookTimeout} {
+		if errors.Is(err, e) {
+			return err.Error()
+		}
+	}
+	var bad *wire.BadRequest
+	if errors.As(err, &bad) {
+		return bad.Reason
+	}
+	return "internal error"
+}
+
+// errTooLarge is an ErrInvalid that the protocol has a code of its own for.
+type errTooLarge struct{ n, limit int }
+
+func (e errTooLarge) Error() string {
+	return fmt.Sprintf("hotline: invalid: the message has %d bytes, the limit is %d", e.n, e.limit)
+}
+
+func (e errTooLarge) Unwrap() error { return ErrInvalid }

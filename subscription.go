@@ -1,0 +1,146 @@
+package hotline
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/gohotline/hotline/internal/eventlog"
+)
+
+// Subscription reads the messages of a topic or pattern, in order. One goroutine may read at a time.
+// A reader that falls behind, or stops, holds up nobody and costs no memory: it reads on from its position later.
+type Subscription struct {
+	src     source
+	local   *logReader // src, if it reads the log of this process
+	reading atomic.Bool
+
+	// Owned by whoever reads.
+	resync func(ctx context.Context) (after string, err error)
+	stale  bool // Resync is to be run before anything else
+	tries  int
+	missed int // not yet told
+}
+
+// source is where a Subscription reads from: the log of this process, or a client's connection.
+type source interface {
+	// next returns the next message; Missed says what was lost before it. A message without topic says only that.
+	next(ctx context.Context) (Message, error)
+	position() string
+	// seek makes reading go on after a position; empty: after the last loss. It reports whether that is known.
+	seek(after string) bool
+	close()
+}
+
+// Messages iterates over the messages until ctx or the subscription ends. An error comes last and once: ctx's and its
+// cause, [ErrDenied] if permission was withdrawn, or why the client or hub ended; after Close the loop just ends.
+// Leaving the loop does not close the subscription: a later Messages or Next reads on.
+func (s *Subscription) Messages(ctx context.Context) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		for {
+			m, err := s.Next(ctx)
+			if errors.Is(err, errSubscriptionClosed) {
+				return
+			}
+			if !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// errSubscriptionClosed is the ErrClosed of a subscription that its own Close ended.
+var errSubscriptionClosed = closedError("the subscription")
+
+type closedError string
+
+func (e closedError) Error() string { return "hotline: closed: " + string(e) }
+func (e closedError) Unwrap() error { return ErrClosed }
+
+// Next returns the next message, when there is one. The error is ctx's or its cause, [ErrDenied] if permission was
+// withdrawn, or wraps [ErrClosed]. It panics if another goroutine is in Next.
+func (s *Subscription) Next(ctx context.Context) (Message, error) {
+	if !s.reading.CompareAndSwap(false, true) {
+		panic("hotline: two goroutines read one Subscription")
+	}
+	defer s.reading.Store(false)
+	for {
+		if err := s.runResync(ctx); err != nil {
+			return Message{}, err
+		}
+		m, err := s.src.next(ctx)
+		if err != nil {
+			return Message{}, err
+		}
+		if m.Missed > 0 && s.resync != nil {
+			// The snapshot covers what was lost, and perhaps this message: it is read again after it.
+			s.stale = true
+			continue
+		}
+		if s.missed += m.Missed; m.Topic == "" {
+			continue
+		}
+		m.Missed, s.missed = s.missed, 0
+		return m, nil
+	}
+}
+
+// runResync loads a snapshot if one is due, until it succeeds: its temporary errors are tried again, more slowly each
+// time.
+func (s *Subscription) runResync(ctx context.Context) error {
+	for s.stale && s.resync != nil {
+		if s.tries > 0 {
+			if err := pause(ctx, backoff(s.tries)); err != nil {
+				return err
+			}
+		}
+		s.tries++
+		after, err := s.resync(ctx)
+		switch {
+		case errors.Is(err, ErrDenied):
+			return err
+		case err != nil:
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		case s.src.seek(after):
+			s.stale, s.tries = false, 0
+		}
+	}
+	return nil
+}
+
+// backoff is the delay before the n-th repetition: doubling up to 20 s, with full jitter.
+func backoff(n int) time.Duration {
+	limit := min(20*time.Second, 500*time.Millisecond<<min(n-1, 10))
+	return time.Duration(rand.Int64N(int64(limit)))
+}
+
+// pause waits.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Position is where reading stands: after the last message that Next returned, or where the subscription began.
+// It moves on also while nothing is published here, so that a saved position does not age.
+func (s *Subscription) Position() string { return s.src.position() }
+
+// Close ends the subscription. It can be called twice, and from any goroutine. It returns nil.
+func (s *Subscription) Close() error {
+	s.src.close()
+	return nil
+}
+
+// notify and live are the shard's: something was published for this subscription.
+func (s *Subscription) notify()               { s.local.notify() }
+func (s *Subscription) live(m *eventlog.Live) { s.local.live(m) }

@@ -1,0 +1,99 @@
+package hotline
+
+import (
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gohotline/hotline/internal/frame"
+)
+
+// wireConn is the net.Conn that coder/websocket holds. It reads from the socket. What coder writes are control frames
+// only, each in one Write: they go to the control lane, so that bytes reach the socket in one place.
+type wireConn struct {
+	sock  *socket
+	c     *Conn  // set after the handshake
+	early []byte // received with the handshake
+	buf   []byte // received and not yet read: part of full
+	full  *[readBuffer]byte
+}
+
+const readBuffer = 4 << 10
+
+// readBuffers are attached to a connection only while they hold bytes.
+var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+
+// Read reads what the peer sent.
+func (w *wireConn) Read(p []byte) (int, error) {
+	if len(w.early) > 0 {
+		n := copy(p, w.early)
+		if w.early = w.early[n:]; len(w.early) == 0 {
+			w.early = nil
+		}
+		return n, nil
+	}
+	if len(w.buf) == 0 {
+		if w.sock.raw == nil || len(p) >= readBuffer {
+			return w.sock.Read(p)
+		}
+		if err := w.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, w.buf)
+	if w.buf = w.buf[n:]; len(w.buf) == 0 {
+		w.release()
+	}
+	return n, nil
+}
+
+func (w *wireConn) release() {
+	readBuffers.Put(w.full)
+	w.buf, w.full = nil, nil
+}
+
+// fill waits until the socket is readable before it takes a buffer: a Read that blocks would pin one.
+func (w *wireConn) fill() error {
+	n, err := w.sock.readReady(func() []byte {
+		if w.full == nil {
+			w.full = readBuffers.Get().(*[readBuffer]byte)
+		}
+		return w.full[:]
+	}, func() {
+		readBuffers.Put(w.full)
+		w.full = nil
+	})
+	if n > 0 {
+		w.buf = w.full[:n]
+		return nil
+	}
+	if w.full != nil {
+		w.release()
+	}
+	if err == nil {
+		err = io.EOF
+	}
+	return err
+}
+
+// Write takes a control frame of coder's: the answer to the peer's Close, or to what broke the protocol.
+func (w *wireConn) Write(p []byte) (int, error) {
+	if h, ok := frame.ParseHeader(p); ok && h.Size+h.Len == len(p) {
+		w.c.control(h.Op, p[h.Size:])
+	}
+	return len(p), nil
+}
+
+// Close is called by coder once it is done with the connection. The socket is closed by whoever ends the connection, so
+// that the answer to a Close frame still goes out; reading fails from now on.
+func (w *wireConn) Close() error {
+	return w.sock.SetReadDeadline(time.Unix(1, 0))
+}
+
+// The rest of net.Conn.
+func (w *wireConn) LocalAddr() net.Addr                { return w.sock.LocalAddr() }
+func (w *wireConn) RemoteAddr() net.Addr               { return w.sock.RemoteAddr() }
+func (w *wireConn) SetDeadline(t time.Time) error      { return w.sock.SetDeadline(t) }
+func (w *wireConn) SetReadDeadline(t time.Time) error  { return w.sock.SetReadDeadline(t) }
+func (w *wireConn) SetWriteDeadline(t time.Time) error { return w.sock.SetWriteDeadline(t) }
