@@ -90,8 +90,8 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 	sh.parts = append(sh.parts[:0], s)
 	sh.setFilter(sh.parts)
 	room := sh.hub.limits.WindowBytes / 2
-	if s.cause != "" && s.replay == 0 || s.cause != "" && s.at.Seq <= p.cur.Seq {
-		sh.gap(p, []int64{s.num}, s.at, s.cause, 0, "")
+	if s.cause != "" {
+		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: s.cause})
 		s.cause = ""
 	}
 	if s.replay > 0 && s.at.Seq <= p.cur.Seq {
@@ -115,7 +115,7 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 	}
 	clear(res.Entries)
 	if s.at = res.At; res.Hole != eventlog.NoHole && !s.replaying {
-		sh.gap(p, []int64{s.num}, res.At, holeCause(res.Hole, wire.CauseAway), res.Missed, "")
+		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: res.At, Cause: holeCause(res.Hole, wire.CauseAway), Missed: res.Missed})
 	}
 }
 
@@ -172,6 +172,9 @@ func (sh *shard) readStream(p *peer) (done bool) {
 			states = states || s.states
 		case s.events && s.at.Seq > p.cur.Seq && (upTo.Seq == 0 || s.at.Seq < upTo.Seq):
 			upTo = s.at // it begins there: the stream stops to meet it
+		case s.num < 0:
+			// The client can't present a position for it: until it has joined, the stream stays where it is.
+			return false
 		}
 	}
 	sh.setFilter(sh.parts)
@@ -257,7 +260,7 @@ func (sh *shard) hole(p *peer, res *eventlog.Result) {
 		p.conn.close(wire.CloseLapped, "messages were lost: this connection was too slow", errLapped)
 		return
 	}
-	sh.gap(p, nums, res.At, holeCause(res.Hole, cause), res.Missed, topic)
+	sh.gap(p, wire.Gap{Subs: nums, At: res.At, Cause: holeCause(res.Hole, cause), Missed: res.Missed, Topic: topic})
 }
 
 func holeCause(h eventlog.Hole, lapped string) string {
@@ -270,8 +273,10 @@ func holeCause(h eventlog.Hole, lapped string) string {
 	return lapped
 }
 
-func (sh *shard) gap(p *peer, subs []int64, at eventlog.Pos, cause string, missed uint64, topic string) {
-	sh.say(p, wire.AppendGap(nil, wire.Gap{Subs: subs, At: at, Cause: cause, Missed: missed, Topic: topic}))
+// gap tells p of a loss. A subscription that has not joined is told in a frame that concerns it alone: its position
+// is not the connection's.
+func (sh *shard) gap(p *peer, g wire.Gap) {
+	sh.say(p, wire.AppendGap(nil, g))
 	sh.hub.stats.gaps.Add(1)
-	sh.hub.stats.missed.Add(int64(max(missed, 1)))
+	sh.hub.stats.missed.Add(int64(max(g.Missed, 1)))
 }

@@ -299,9 +299,9 @@ func (c *Conn) tryPublish(req *wire.Request) (pos eventlog.Pos, held bool, err e
 	if p.data == nil && !p.binary {
 		p.data = null
 	}
-	if req.Key == "" {
-		pos, held, err = c.pass(&p)
-		return pos, held, err
+	if req.Key == "" || p.row.Delivery == Presence {
+		// A Presence value is held by the connection that publishes it: a repetition is a new holder's.
+		return c.pass(&p)
 	}
 	return h.keys.once(c.ctx, scope(c.identity.User, req.Topic, req.Key), func(key string) (eventlog.Pos, bool, error) {
 		p.key = key

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,12 @@ import (
 	"github.com/gohotline/hotline/internal/wire"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
+func TestMain(m *testing.M) {
+	if arg := os.Getenv(benchEnv); arg != "" {
+		runBenchClients(arg)
+	}
+	leak.Main(m)
+}
 
 // anyone lets everybody do everything, for tests that are about something else.
 func anyone(context.Context, *Conn, string) error { return nil }

@@ -58,7 +58,8 @@ func (r *subscribing) noHistory() {
 }
 
 // start makes a connection ready: its hello has been answered, and these are the subscriptions that it asked for. The
-// stream begins at the newest position that one of them continues from; the others read up to it on their own.
+// stream begins at the newest position that one of them continues from; the others read up to it on their own. What
+// the server subscribed has no position but the connection's, so if there is any the stream begins at that.
 func (sh *shard) start(p *peer, list []subscribing) {
 	if p.gone {
 		return
@@ -66,6 +67,10 @@ func (sh *shard) start(p *peer, list []subscribing) {
 	p.cur, p.st = sh.cur, sh.st
 	var newest eventlog.Pos
 	for _, r := range list {
+		if r.known && r.num < 0 {
+			p.cur = r.after
+			break
+		}
 		if r.known && r.after.Seq >= newest.Seq {
 			newest = r.after
 			p.cur = newest
@@ -173,7 +178,7 @@ func refusal(err error) (code string, again bool) {
 	case errors.Is(err, ErrInvalid):
 		return wire.CodeInvalid, false
 	case errors.Is(err, ErrLimit):
-		return wire.CodeLimit, true
+		return wire.CodeLimit, false
 	case errors.Is(err, ErrClosed):
 		return wire.CodeClosing, true
 	case errors.Is(err, ErrUncertain):

@@ -45,8 +45,8 @@ func (d *Deflater) Append(dst, payload []byte) []byte {
 	w := d.pool.Get().(*deflateWriter)
 	w.out = dst
 	w.flate.Reset(w)
-	w.flate.Write(payload) // neither fails: Write of deflateWriter doesn't
-	w.flate.Flush()
+	_, _ = w.flate.Write(payload) // neither fails: Write of deflateWriter doesn't
+	_ = w.flate.Flush()
 	dst = w.out[:len(w.out)-tailSize]
 	w.out = nil
 	d.pool.Put(w)

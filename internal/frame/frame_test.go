@@ -58,7 +58,7 @@ func TestParseHeader(t *testing.T) {
 		{"0103", Header{Op: Text, Size: 2, Len: 3}, true},
 		{"818537fa21", Header{}, false},
 		{"82fe007e01020304", Header{Op: Binary, Fin: true, Masked: true, Size: 8, Len: 126}, true},
-		{"827f7fffffffffffffff", Header{Op: Binary, Fin: true, Size: 10, Len: math.MaxInt64}, math.MaxInt == math.MaxInt64},
+		{"827f7fffffffffffffff", Header{Op: Binary, Fin: true, Size: 10, Len: math.MaxInt}, math.MaxInt == math.MaxInt64},
 		{"827f8000000000000000", Header{}, false},
 		{"82ff800000000000000001020304", Header{}, false},
 	} {

@@ -53,17 +53,16 @@ func TestCheck(t *testing.T) {
 		{in: "%%", topic: `topic "%%" has "%%", which is not an escape as Escape writes it`},
 		{in: "%2", topic: `topic "%2" has "%2", which is not an escape as Escape writes it`},
 		{in: "%2.5", topic: `topic "%2.5" has "%2.", which is not an escape as Escape writes it`},
+		{in: "%0G", topic: `topic "%0G" has "%0G", which is not an escape as Escape writes it`},
+		{in: "%G0", topic: `topic "%G0" has "%G0", which is not an escape as Escape writes it`},
+		{in: "%/0", topic: `topic "%/0" has "%/0", which is not an escape as Escape writes it`},
+		{in: "%0:", topic: `topic "%0:" has "%0:", which is not an escape as Escape writes it`},
+		{in: "%0@", topic: `topic "%0@" has "%0@", which is not an escape as Escape writes it`},
 		{in: "a.%2e", topic: `topic "a.%2e" has "%2e", which is not an escape as Escape writes it`},
 		{in: "%41", topic: `topic "%41" has "%41", which is not an escape as Escape writes it`},
 		{in: "x%C3%A9", topic: `topic "x%C3%A9" has "%C3", which is not an escape as Escape writes it`}, // é
 		{in: "%EF%BF%BD", topic: `topic "%EF%BF%BD" has "%EF", which is not an escape as Escape writes it`},
 		{in: "%FF%E2%82%AC", topic: `topic "%FF%E2%82%AC" has "%E2", which is not an escape as Escape writes it`},
-	}
-	text := func(err error) string {
-		if err == nil {
-			return ""
-		}
-		return err.Error()
 	}
 	for _, tt := range tests {
 		if tt.topic != "" && tt.pattern == "" && !strings.HasSuffix(tt.topic, "it has a wildcard") {
@@ -82,6 +81,14 @@ func TestCheck(t *testing.T) {
 			t.Errorf("naiveValid(%q) with wildcards = %v", tt.in, valid)
 		}
 	}
+}
+
+// text returns err's, or "" for none.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // TestErrorIsShort: what a peer sends may be long, may be cut within a rune, and ends up in logs.

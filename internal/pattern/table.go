@@ -30,7 +30,7 @@ func NewTable[V any](rows map[string]V) (*Table[V], error) {
 	if err := checkRows(patterns); err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(patterns, bySpecificity)
+	slices.SortFunc(patterns, bySpecificity)
 	t := &Table[V]{exact: make(map[string]int)}
 	for i, p := range patterns {
 		t.rows = append(t.rows, row[V]{p, rows[p]})
@@ -64,15 +64,11 @@ func checkRows(patterns []string) error {
 	return nil
 }
 
-// bySpecificity puts a pattern before all others that cover it. What covers it has at most its literals; with as many,
-// at most its segments; and with as many of those too it has '*' in the same places, so that only '>' remains.
+// bySpecificity puts a pattern before all others that cover it. What covers it has the same literals or fewer. With the
+// same ones, it has '>' where the two first differ and the covered one '*', which is the smaller byte.
 func bySpecificity(a, b string) int {
 	literals := func(p string) int { return strings.Count(p, ".") + 1 - wildcards(p) }
-	return cmp.Or(
-		cmp.Compare(literals(b), literals(a)),
-		cmp.Compare(strings.Count(b, "."), strings.Count(a, ".")),
-		cmp.Compare(strings.Count(a, ">"), strings.Count(b, ">")),
-	)
+	return cmp.Or(cmp.Compare(literals(b), literals(a)), strings.Compare(a, b))
 }
 
 // meet returns the pattern of the topics in both a and b, which overlap.

@@ -137,7 +137,7 @@ func TestTableAll(t *testing.T) {
 	for p := range table.All() {
 		order = append(order, p)
 	}
-	if diff := cmp.Diff([]string{"a.b", "b.*.>", "a.*", "a.>", "*", ">"}, order); diff != "" {
+	if diff := cmp.Diff([]string{"a.b", "a.*", "a.>", "b.*.>", "*", ">"}, order); diff != "" {
 		t.Errorf("order: -want +got\n%s", diff)
 	}
 	for range table.All() {

@@ -5,9 +5,8 @@ import "slices"
 // Trie finds the values of all patterns that match a topic. The zero value is empty and ready to use. It is not safe
 // for concurrent use, except that any number of goroutines may call Append and Len while nobody changes it.
 //
-// It is compressed: a node stands for as many segments as its patterns share, so a pattern costs at most two nodes
-// (about 60 bytes each, and its place in its parent), however many segments a client gives it. It keeps the pattern
-// strings that it is given.
+// It is compressed: a node stands for as many segments as its patterns share, so a pattern costs at most two nodes, about
+// 200 bytes, however many segments a client gives it. It keeps the pattern strings that it is given.
 type Trie[V comparable] struct {
 	root node[V]
 	len  int
@@ -146,11 +145,10 @@ func dropValue[V any](values []V, i int) []V {
 func shared(a, b string, from int) int {
 	end := from - 1
 	for i := from; ; i++ {
-		aEnds, bEnds := i >= len(a) || a[i] == '.', i >= len(b) || b[i] == '.'
-		if aEnds && bEnds {
+		if (i == len(a) || a[i] == '.') && (i == len(b) || b[i] == '.') {
 			end = i
 		}
-		if aEnds != bEnds || i >= len(a) || i >= len(b) || a[i] != b[i] {
+		if i == len(a) || i == len(b) || a[i] != b[i] {
 			return end
 		}
 	}

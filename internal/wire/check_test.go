@@ -17,6 +17,7 @@ func TestCheckJSON(t *testing.T) {
 		{`{"a":[1,-2.5e+10,"x\u00e9\n",true,false,null,{}],"b":[]}`, nil},
 		{" \t\r\n0 ", nil},
 		{`"` + strings.Repeat("é", 100) + `"`, nil},
+		{`[{"a":1},[1,2],{"b":[{}]}]`, nil},
 		{nested(1000), nil},
 		{nested(1002), ErrDepth},
 		{strings.Repeat("[", 1001) + strings.Repeat("]", 1001), ErrDepth},
@@ -30,7 +31,7 @@ func TestCheckJSON(t *testing.T) {
 		{"", ErrSyntax}, {" ", ErrSyntax}, {"nul", ErrSyntax}, {"nulll", ErrSyntax}, {"01", ErrSyntax}, {"1 2", ErrSyntax},
 		{"-", ErrSyntax}, {"1.", ErrSyntax}, {"1e", ErrSyntax}, {".5", ErrSyntax}, {"+1", ErrSyntax}, {"NaN", ErrSyntax},
 		{`{"a"}`, ErrSyntax}, {`{"a":}`, ErrSyntax}, {`{,}`, ErrSyntax}, {`[1,]`, ErrSyntax}, {`[,1]`, ErrSyntax},
-		{`{"a":1]`, ErrSyntax}, {`[1}`, ErrSyntax}, {`{1:2}`, ErrSyntax}, {`"\x"`, ErrSyntax}, {`"\u12g4"`, ErrSyntax},
+		{`{"a":1]`, ErrSyntax}, {`[1}`, ErrSyntax}, {`{1:2}`, ErrSyntax}, {`"\x"`, ErrSyntax}, {`"\u12g4"`, ErrSyntax}, {`"\u123g"`, ErrSyntax},
 		{`"\u123`, ErrSyntax}, {`"abc`, ErrSyntax}, {"\"a\nb\"", ErrSyntax}, {"\"a\x00b\"", ErrSyntax}, {"1\x00", ErrSyntax},
 	} {
 		if err := CheckJSON([]byte(tt.in)); !errors.Is(err, tt.want) {
@@ -39,6 +40,21 @@ func TestCheckJSON(t *testing.T) {
 	}
 	if err := CheckJSON([]byte(`{"a":tru}`)); err == nil || !strings.Contains(err.Error(), "invalid character '}'") {
 		t.Errorf("the error does not say what is wrong: %v", err)
+	}
+}
+
+// The scanner looks at eight bytes of a string at a time: each byte is tried in each place, and after a backslash.
+func TestCheckJSONBytes(t *testing.T) {
+	for _, before := range []string{"", `\`} {
+		for i := range 18 {
+			for c := range 256 {
+				s := `"` + strings.Repeat("x", i) + before + string([]byte{byte(c)}) + strings.Repeat("y", 17-i) + `"`
+				want := json.Valid([]byte(s)) && utf8.ValidString(s)
+				if err := CheckJSON([]byte(s)); (err == nil) != want {
+					t.Errorf("%q: %v", s, err)
+				}
+			}
+		}
 	}
 }
 

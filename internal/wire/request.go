@@ -37,7 +37,7 @@ type SubRequest struct {
 }
 
 // BadRequest is the error for a message that ends the connection.
-type BadRequest struct {
+type BadRequest struct { //nolint:errname // named for what the peer did
 	Close  int    // CloseNotUTF8 or CloseProtocol
 	Reason string // for the Close frame
 }
@@ -55,15 +55,11 @@ func bad(format string, args ...any) error {
 // Fields that it doesn't know are ignored, and so is a null other than that of data; of a field that is there twice the
 // last one counts. An op that it doesn't know is returned with its ref, if it has one, whatever its other fields hold.
 func DecodeRequest(msg []byte, binary bool) (Request, error) {
-	var r Request
-	head := msg
-	if binary {
-		i := bytes.IndexByte(msg, '\n')
-		if i < 0 {
-			return Request{}, bad("binary message without a header line")
-		}
-		head, r.Data, r.Binary = msg[:i], msg[i+1:], true
+	head, data, ok := split(msg, binary)
+	if !ok {
+		return Request{}, bad("binary message without a header line")
 	}
+	r := Request{Data: data, Binary: binary}
 	if !utf8.Valid(head) {
 		return Request{}, &BadRequest{CloseNotUTF8, "not UTF-8"}
 	}
@@ -99,6 +95,17 @@ func DecodeRequest(msg []byte, binary bool) (Request, error) {
 		return Request{}, bad("%s in a binary message", r.Op)
 	}
 	return r, nil
+}
+
+var newline = []byte{'\n'}
+
+// split takes a binary message apart into its header and the bytes after it. Text is all header. ok is false if the
+// header has no end.
+func split(msg []byte, binary bool) (head, data []byte, ok bool) {
+	if !binary {
+		return msg, nil, true
+	}
+	return bytes.Cut(msg, newline)
 }
 
 // set takes one member of the message, and reports whether it is of the right type.

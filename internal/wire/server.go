@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -48,15 +47,11 @@ type ServerFrame struct {
 // DecodeServer decodes a hub's message. Like DecodeRequest it ignores fields that it doesn't know, a null other than
 // that of data, and returns no more than Op of one that it doesn't know.
 func DecodeServer(msg []byte, binary bool) (ServerFrame, error) {
-	var f ServerFrame
-	head := msg
-	if binary {
-		i := bytes.IndexByte(msg, '\n')
-		if i < 0 {
-			return ServerFrame{}, errors.New("wire: binary message without a header line")
-		}
-		head, f.Data, f.HasData, f.Binary = msg[:i], msg[i+1:], true, true
+	head, data, ok := split(msg, binary)
+	if !ok {
+		return ServerFrame{}, errors.New("wire: binary message without a header line")
 	}
+	f := ServerFrame{Data: data, HasData: binary, Binary: binary}
 	if !utf8.Valid(head) {
 		return ServerFrame{}, errors.New("wire: message is not UTF-8")
 	}
