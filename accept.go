@@ -91,12 +91,14 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 		case up.status == http.StatusForbidden:
 			h.warnOrigin(r)
 		case up.conn != nil:
-			up.conn.Close()
+			up.conn.sock.Close()
 		}
 		return nil
 	}
+	h.sockets.Add(1)
 	c.ws, c.sock = ws, up.conn.sock
 	up.conn.c = c
+	up.br.Reset(up.conn) // of what coder had put before it
 	if limit := h.limits.MessageBytes; limit > 0 {
 		ws.SetReadLimit(int64(limit))
 	}
@@ -118,7 +120,6 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 func (h *Hub) newConn(plain bool) *Conn {
 	c := &Conn{
 		hub: h, id: rand.Text(), plain: plain, shard: h.place(),
-		readDone: make(chan struct{}), removed: make(chan struct{}),
 		starting: new(hello),
 	}
 	c.peer = &peer{conn: c, gone: true} // until it has a shard
@@ -139,7 +140,7 @@ func (c *Conn) refuse(code int, reason string) {
 	c.closing = &closing{code: code, reason: reason, cause: ErrClosed}
 	c.cancel(fmt.Errorf("%w: refused with code %d: %s", ErrClosed, code, reason))
 	c.hub.group.Go(func() {
-		defer close(c.readDone)
+		defer c.endRead()
 		c.sock.SetReadDeadline(time.Now().Add(closeTimeout))
 		for {
 			if _, _, err := c.ws.Read(context.Background()); err != nil {
@@ -288,6 +289,7 @@ type upgrader struct {
 	window   int
 	status   int
 	conn     *wireConn
+	br       *bufio.Reader
 }
 
 // WriteHeader keeps the 101 to itself.
@@ -325,7 +327,8 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	nc.SetDeadline(time.Time{})
-	return u.conn, bufio.NewReadWriter(bufio.NewReaderSize(u.conn, 16), bufio.NewWriterSize(u.conn, 128)), nil
+	u.br = bufio.NewReaderSize(u.conn, 16)
+	return u.conn, bufio.NewReadWriter(u.br, bufio.NewWriterSize(u.conn, 128)), nil
 }
 
 // deflates reports whether compression was agreed on.

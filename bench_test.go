@@ -23,7 +23,10 @@ import (
 
 func benchHub(b *testing.B, secure bool) (h *Hub, addr string) {
 	b.Helper()
-	h = NewHub(&HubOptions{AuthorizeSubscribe: anyone, AuthorizePublish: anyone, Logger: slog.New(slog.DiscardHandler)})
+	h = NewHub(&HubOptions{
+		AuthorizeSubscribe: anyone, AuthorizePublish: anyone, Logger: slog.New(slog.DiscardHandler),
+		Limits: Limits{PingInterval: -1}, // the load answers no pings
+	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -252,19 +255,21 @@ func BenchmarkIdle(b *testing.B) {
 	h, addr := benchHub(b, false)
 	_ = h
 	const conns = 9000
-	memory := func() float64 {
+	memory := func() (heap, stack float64) {
 		runtime.GC()
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		return float64(m.HeapAlloc + m.StackInuse)
+		return float64(m.HeapAlloc), float64(m.StackInuse)
 	}
-	before := memory()
+	heap, stack := memory()
 	startBenchClients(b, addr, conns, false, "bench")
 	time.Sleep(500 * time.Millisecond)
-	after := memory()
+	heap2, stack2 := memory()
 	for b.Loop() {
 	}
-	b.ReportMetric((after-before)/conns, "B/conn")
+	b.ReportMetric((heap2-heap)/conns, "heap-B/conn")
+	b.ReportMetric((stack2-stack)/conns, "stack-B/conn")
+	b.ReportMetric((heap2-heap+stack2-stack)/conns, "B/conn")
 	b.ReportMetric(0, "ns/op")
 }

@@ -20,14 +20,22 @@ import (
 // at a time and in order. It waits: for hooks, for the broker, for a peer that does not take its answers. Nobody waits
 // for it.
 
-// serve is the life of a connection after its hello was read.
+// serve is the life of a connection after its hello was read. Reading has a goroutine of its own: a stack that the hello has made larger than
+// that needs would stay so for as long as the connection is idle.
 func (c *Conn) serve() {
-	h := c.hub
 	c.hello()
+	c.hub.group.Go(c.run)
+}
+
+// run reads until the connection ends, and ends it.
+func (c *Conn) run() {
+	h := c.hub
 	err := c.loop()
-	close(c.readDone)
+	c.endRead()
 	c.fail(err)
-	<-c.removed
+	removed := make(chan struct{})
+	c.shard.do(func() { close(removed) }) // after what end has left there
+	<-removed
 	h.presence.leave(c)
 	if h.opts.OnDisconnect != nil {
 		c.mu.Lock()
@@ -364,7 +372,7 @@ var errHookTimeout = fmt.Errorf("hotline: the server did not decide within %s", 
 
 // hook runs a hook of the application. It holds no lock, and the pong clock waits for it.
 func (c *Conn) hook(name string, f func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(c.ctx, hookTimeout, errHookTimeout)
+	ctx, cancel := c.hookContext()
 	defer cancel()
 	c.hooks.Add(1)
 	defer func() {
@@ -379,6 +387,26 @@ func (c *Conn) hook(name string, f func(ctx context.Context) error) error {
 		c.hub.log_().Error("hotline: a hook failed", "hook", name, "conn", c.id, "user", c.identity.User, "error", err)
 	}
 	return err
+}
+
+// hookContext returns the context of one hook. It is no child of the connection's: that would hold a map for its
+// children for ever, on every idle connection.
+func (c *Conn) hookContext() (context.Context, context.CancelFunc) {
+	base, end := context.WithCancelCause(context.Background())
+	ctx, cancel := context.WithTimeoutCause(base, hookTimeout, errHookTimeout)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing != nil {
+		end(c.closing.cause)
+	}
+	c.hookEnd = end
+	return ctx, func() {
+		c.mu.Lock()
+		c.hookEnd = nil
+		c.mu.Unlock()
+		cancel()
+		end(nil)
+	}
 }
 
 // guard runs application code and makes an error of its panic.

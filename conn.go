@@ -39,9 +39,6 @@ type Conn struct {
 	// Static once authenticated, before any hook but Authenticate sees the connection.
 	identity Identity
 
-	readDone chan struct{} // closed when the command loop has ended
-	removed  chan struct{} // closed when the shard has let go of it
-
 	// Owned by the command loop.
 	lastSub int64
 	tokens  float64 // of the rate limit
@@ -61,10 +58,13 @@ type Conn struct {
 	mu       sync.Mutex
 	ctl      []byte // control lane: whole frames
 	ctlN     int
-	ctlClose bool          // its last frame is a Close frame: nothing goes out after it
-	room     chan struct{} // closed when the lanes have been written; nil: nobody waits
-	closing  *closing      // the first reason wins
-	timer    *time.Timer   // ping, then pong
+	ctlClose bool                    // its last frame is a Close frame: nothing goes out after it
+	room     chan struct{}           // closed when the lanes have been written; nil: nobody waits
+	closing  *closing                // the first reason wins
+	unread   bool                    // the command loop has ended
+	readDone chan struct{}           // closed then; nil: nobody waits
+	hookEnd  context.CancelCauseFunc // ends the ctx of the hook that runs; nil: none does
+	timer    *time.Timer             // ping, then pong
 	expiry   *time.Timer
 	granted  map[string]struct{} // topics of Subscribe
 	pushed   int64               // number of the last of them
@@ -208,10 +208,15 @@ func (c *Conn) end(why *closing) {
 	if c.expiry != nil {
 		c.expiry.Stop()
 	}
+	hookEnd := c.hookEnd
+	// Under the lock, so that whoever finds the connection closing finds its end on the way to the shard.
+	c.shard.do(func() { c.shard.retire(c.peer, why) })
 	c.mu.Unlock()
 	c.cancel(why.cause)
+	if hookEnd != nil {
+		hookEnd(why.cause)
+	}
 	c.roomy()
-	c.shard.do(func() { c.shard.retire(c.peer, why) })
 }
 
 // control sends a frame of the control lane.
@@ -361,16 +366,16 @@ func (sh *shard) retire(p *peer, why *closing) {
 	} else {
 		p.conn.linger(last, nil)
 	}
-	close(p.conn.removed)
 }
 
 // closeTimeout is how long the last frames of a connection, and the peer's answer to them, are waited for.
 const closeTimeout = time.Second
 
 // linger writes the last frames, waits a moment for the peer's Close, and closes the socket: the server closes first,
-// but not before the peer has had its say (RFC 6455 §7.1.1).
+// but not before the peer has had its say (RFC 6455 §7.1.1). It is called once for each socket.
 func (c *Conn) linger(last []byte, err error) {
-	c.hub.group.Go(func() {
+	go func() {
+		defer c.hub.sockets.Done()
 		defer c.sock.Close()
 		if err != nil || c.hub.abrupt.Load() && len(last) == 0 {
 			return
@@ -388,10 +393,33 @@ func (c *Conn) linger(last []byte, err error) {
 		timer := time.NewTimer(timeout)
 		defer timer.Stop()
 		select {
-		case <-c.readDone:
+		case <-c.whenRead():
 		case <-timer.C:
 		}
-	})
+	}()
+}
+
+// whenRead returns a channel that is closed once nothing is read any more.
+func (c *Conn) whenRead() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.readDone == nil {
+		c.readDone = make(chan struct{})
+		if c.unread {
+			close(c.readDone)
+		}
+	}
+	return c.readDone
+}
+
+// endRead says that nothing is read any more.
+func (c *Conn) endRead() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unread = true
+	if c.readDone != nil {
+		close(c.readDone)
+	}
 }
 
 // group counts goroutines; each is waited for by Shutdown and Close.

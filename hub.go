@@ -33,13 +33,14 @@ type Hub struct {
 	ended    chan struct{} // closed when the hub has ended: readers in process read to the end
 
 	stats    counters
-	conns    atomic.Int64 // admitted, with those in their handshake
-	draining atomic.Bool  // Shutdown or Close has begun: clients are told to go elsewhere
-	closed   atomic.Bool  // nothing is accepted any more
-	abrupt   atomic.Bool  // connections are not waited for
-	group    group        // all goroutines but the shards
-	loops    group        // the shards
-	serving  sync.WaitGroup
+	conns    atomic.Int64   // admitted, with those in their handshake
+	draining atomic.Bool    // Shutdown or Close has begun: clients are told to go elsewhere
+	closed   atomic.Bool    // nothing is accepted any more
+	abrupt   atomic.Bool    // connections are not waited for
+	group    group          // all goroutines but the shards
+	loops    group          // the shards
+	serving  sync.WaitGroup // requests
+	sockets  sync.WaitGroup // until they are closed
 
 	mu      sync.Mutex
 	all     map[*Conn]struct{}

@@ -30,26 +30,18 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] })
 	spread := h.spread(ctx, len(conns))
 	begin := time.Now()
+	var drains group
 	for i, c := range conns {
 		// Each client has a moment of its own, and is told to come back spread over as long again.
 		at := begin.Add(spread * time.Duration(i) / time.Duration(len(conns)))
 		retry := time.Second + time.Duration(rand.Int64N(int64(spread)+int64(time.Second)))
-		h.group.Go(func() { c.drain(ctx, at, retry) })
+		drains.Go(func() { c.drain(ctx, at, retry) })
 	}
-	done := make(chan struct{})
-	go func() {
-		for _, c := range conns {
-			<-c.removed
-		}
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
+	drains.Wait()
+	if ctx.Err() != nil && len(conns) > 0 {
 		h.err = context.Cause(ctx)
 	}
 	h.finish()
-	<-done
 	close(h.down)
 	return h.err
 }
@@ -108,6 +100,7 @@ func (h *Hub) finish() {
 	h.presence.close()
 	close(h.ended)
 	h.group.Wait()
+	h.sockets.Wait()
 	for _, sh := range h.shards {
 		sh.stop()
 	}
@@ -135,7 +128,6 @@ func (c *Conn) drain(ctx context.Context, at time.Time, retry time.Duration) {
 	case <-arrived:
 	case <-ctx.Done():
 	case <-c.ctx.Done():
-		return
 	}
 	c.end(why)
 }

@@ -10,8 +10,9 @@ import { decode, encode, Wire } from './lib/wire.mjs'
 const page = { dir: itest, pkg: './browser/testdata/page' }
 const silent = { dir: itest, pkg: './browser/testdata/silent' }
 
-test('a program is started, found by the URL that it prints, and stopped', async () => {
+test('a program is started, found by the URL that it prints, and stopped', async t => {
   const program = await startProgram(page)
+  t.after(() => program.stop())
   assert.match(program.url, /^http:\/\/127\.0\.0\.1:\d+\/$/)
   assert.equal((await fetch(program.url)).status, 200)
   assert.deepEqual(await program.stop(), { code: 0, signal: null })
@@ -30,22 +31,19 @@ test('a package that does not build says why', async () => {
   await assert.rejects(startProgram({ dir: itest, pkg: './browser/testdata/none' }), /go build .*none/)
 })
 
-test('pages are opened by people who share nothing, and their errors are seen', { skip: needsChromium }, async () => {
+test('pages are opened by people who share nothing, and their errors are seen', { skip: needsChromium }, async t => {
   const program = await startProgram(page)
+  t.after(() => program.stop())
   const chromium = await launchChromium()
-  try {
-    const [ada, bob] = [await chromium.newPage(program.url), await chromium.newPage(program.url)]
-    await ada.reload()
-    assert.equal(await ada.textContent('#visits'), '2')
-    assert.equal(await bob.textContent('#visits'), '1')
-    chromium.check()
-    await bob.goto(program.url + '#throw')
-    await bob.reload()
-    assert.throws(() => chromium.check(), /as asked/)
-  } finally {
-    await chromium.close()
-    await program.stop()
-  }
+  t.after(() => chromium.close())
+  const [ada, bob] = [await chromium.newPage(program.url), await chromium.newPage(program.url)]
+  await ada.reload()
+  assert.equal(await ada.textContent('#visits'), '2')
+  assert.equal(await bob.textContent('#visits'), '1')
+  chromium.check()
+  await bob.goto(program.url + '#throw')
+  await bob.reload()
+  assert.throws(() => chromium.check(), /as asked/)
 })
 
 test('frames survive encoding', () => {

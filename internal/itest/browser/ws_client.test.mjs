@@ -1,18 +1,15 @@
 // A client written from the specification, over the npm package ws, against a hub: every frame is looked at as it is on the
 // wire. The server is internal/itest/hubserver; its comment says what its topics are.
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import path from 'node:path'
 import test, { after, before, describe } from 'node:test'
-import { itest, root, startProgram } from './lib/program.mjs'
+import { itest, startProgram } from './lib/program.mjs'
 import { Wire } from './lib/wire.mjs'
 
-const pending = existsSync(path.join(root, 'hub.go')) ? false : 'there is no hub yet'
-const hubserver = { dir: itest, pkg: './hubserver/main.go' }
+const hubserver = { dir: itest, pkg: './hubserver' }
 const position = /^[0-9a-z]+\.[0-9a-z]+$/
 
-describe('hotline.v1', { skip: pending }, () => {
+describe('hotline.v1', () => {
   let server, ws
   before(async () => {
     server = await startProgram(hubserver)
@@ -41,7 +38,9 @@ describe('hotline.v1', { skip: pending }, () => {
     assert.match(welcome.conn, /./)
     assert.equal(welcome.ping, 1000)
     assert.ok(welcome.grace > 0, `grace is ${welcome.grace}`)
-    assert.deepEqual(welcome.max, { in: 65536, out: 1048576, subs: 128 })
+    assert.equal(welcome.max.in, 65536)
+    assert.equal(welcome.max.subs, 128)
+    assert.ok(welcome.max.out >= 1 << 20, `a frame of ${welcome.max.out} bytes doesn't hold a message of 1 MiB`)
   })
 
   test('what is published is acknowledged and received, with one id', async t => {
@@ -59,7 +58,7 @@ describe('hotline.v1', { skip: pending }, () => {
 
   test('bytes travel as bytes', async t => {
     const ada = await join(t, 'ada', { topic: 'test.bytes' })
-    for (const data of [Buffer.from([0, 10, 13, 255, 10]), Buffer.alloc(0), Buffer.alloc(70_000 >> 1, 0xfe)]) {
+    for (const data of [Buffer.from([0, 10, 13, 255, 10]), Buffer.alloc(0), Buffer.alloc(35_000, 0xfe)]) {
       ada.send({ op: 'pub', ref: 1, topic: 'test.bytes', data })
       const ack = await ada.next({ op: 'ok', ref: 1 })
       assert.deepEqual(await ada.next({ topic: 'test.bytes' }), { topic: 'test.bytes', id: ack.id, from: 'ada', data })
@@ -250,8 +249,9 @@ describe('hotline.v1', { skip: pending }, () => {
   })
 })
 
-test('Shutdown says when to come back', { skip: pending }, async () => {
+test('Shutdown says when to come back', async t => {
   const server = await startProgram(hubserver)
+  t.after(() => server.stop())
   const wire = await Wire.open(server.url + 'ws', { token: 'ada' })
   await wire.next({ op: 'welcome' })
   const stopped = server.stop()

@@ -1,5 +1,3 @@
-//go:build ignore
-
 // Command hubserver serves a hub at /ws for clients that others wrote. It prints its URL, and drains the hub on SIGTERM.
 //
 // A client's token is its user; an empty one is refused. Anybody may subscribe and publish to test.* (Events, of which 10

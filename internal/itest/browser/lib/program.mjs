@@ -24,7 +24,7 @@ export async function startProgram({ dir = root, pkg, args = [], timeout = 20_00
   const clean = () => rm(tmp, { recursive: true, force: true })
   const binary = path.join(tmp, 'program')
   try {
-    await run('go', ['build', '-o', binary, pkg], { cwd: dir })
+    await run('go', ['build', '-buildvcs=false', '-o', binary, pkg], { cwd: dir })
   } catch (err) {
     await clean()
     throw new Error(`go build ${pkg}: ${err.stderr || err.message}`)
