@@ -97,35 +97,14 @@ func benchFanout(b *testing.B, h *Hub, addr string, secure bool, conns, burst in
 // BenchmarkFanoutFloor is what the paced fan-out is measured against: a bare loop of write(2) with ready-made frames,
 // by one goroutine, over as many sockets.
 func BenchmarkFanoutFloor(b *testing.B) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
 	const n = 1000
-	socks := make(chan *socket, n)
-	go func() {
-		for {
-			nc, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				buf := make([]byte, 4096)
-				nc.Read(buf) // the request
-				io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
-				nc.Read(buf) // the hello
-				nc.Write([]byte{0x81, 2, '{', '}', 0x81, 2, '{', '}'})
-				socks <- newSocket(nc, 64<<10)
-			}()
-		}
-	}()
+	l, socks := benchSockets(b, n)
 	c := startBenchClients(b, l.Addr().String(), n, false, "bench")
 	var all []*socket
 	for range n {
 		all = append(all, <-socks)
 	}
-	msg := appendFrame(nil, 1, []byte(fmt.Sprintf(`{"topic":"bench","id":"1q2w3e.3w5e11264sgsf","data":%s}`, benchPayload)))
+	msg := benchFrame()
 	for _, burst := range []int{1, 200} {
 		b.Run(fmt.Sprintf("burst=%d", burst), func(b *testing.B) {
 			frames := []byte(strings.Repeat(string(msg), burst))
@@ -148,9 +127,6 @@ func BenchmarkFanoutFloor(b *testing.B) {
 			b.ReportMetric(float64(used.Nanoseconds())/1e3/float64(ops*n*burst), "cpu-µs/delivery")
 			b.ReportMetric(0, "ns/op")
 		})
-	}
-	for _, s := range all {
-		s.Close()
 	}
 }
 
@@ -190,64 +166,68 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkLatency is one subscriber of an idle hub, against a bare write to the same kind of socket.
+// BenchmarkLatency is one subscriber, in another process, of an idle hub, against a bare write to such a socket. The
+// two take turns, because the machine's mood changes.
 func BenchmarkLatency(b *testing.B) {
-	measure := func(b *testing.B, send func(), c net.Conn) {
-		got := make(chan time.Time)
-		go func() {
-			buf := make([]byte, 64<<10)
-			for {
-				if _, err := c.Read(buf); err != nil {
-					close(got)
-					return
-				}
-				got <- time.Now()
-			}
-		}()
-		var took []time.Duration
-		for b.Loop() {
-			begin := time.Now()
-			send()
-			took = append(took, (<-got).Sub(begin))
-			time.Sleep(200 * time.Microsecond)
-		}
-		slices.Sort(took)
-		b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "p50-µs")
-		b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "p99-µs")
-		b.ReportMetric(0, "ns/op")
-		c.Close()
-		for range got {
-		}
+	h, addr := benchHub(b, false)
+	viaHub := startBenchClients(b, addr, 1, false, "latency")
+	l, bare := benchSockets(b, 1)
+	viaWrite := startBenchClients(b, l.Addr().String(), 1, false, "latency")
+	sock := <-bare
+	frame := benchFrame()
+	var hub, write []time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		h.Publish(context.Background(), "latency", benchPayload)
+		hub = append(hub, viaHub.stamp().Sub(begin))
+		time.Sleep(time.Millisecond)
+		begin = time.Now()
+		sock.Write(frame)
+		write = append(write, viaWrite.stamp().Sub(begin))
+		time.Sleep(time.Millisecond)
 	}
-	b.Run("hub", func(b *testing.B) {
-		h, addr := benchHub(b, false)
-		c, err := benchDial(addr, false)
-		if err != nil {
-			b.Fatal(err)
+	slices.Sort(hub)
+	slices.Sort(write)
+	us := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
+	b.ReportMetric(us(hub[len(hub)/2]), "hub-p50-µs")
+	b.ReportMetric(us(hub[len(hub)*99/100]), "hub-p99-µs")
+	b.ReportMetric(us(write[len(write)/2]), "write-p50-µs")
+	b.ReportMetric(us(write[len(write)*99/100]), "write-p99-µs")
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchSockets accepts the load's connections without a hub.
+func benchSockets(b *testing.B, n int) (net.Listener, chan *socket) {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { l.Close() })
+	socks := make(chan *socket, n)
+	go func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				buf := make([]byte, 4096)
+				nc.Read(buf) // the request
+				io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+				nc.Read(buf) // the hello
+				nc.Write([]byte{0x81, 2, '{', '}', 0x81, 2, '{', '}'})
+				b.Cleanup(func() { nc.Close() })
+				socks <- newSocket(nc, 64<<10)
+			}()
 		}
-		io.WriteString(c, benchHello([]string{"bench"}, 0))
-		time.Sleep(100 * time.Millisecond)
-		c.Read(make([]byte, 4096))
-		measure(b, func() { h.Publish(context.Background(), "bench", benchPayload) }, c)
-	})
-	b.Run("write", func(b *testing.B) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer l.Close()
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			b.Fatal(err)
-		}
-		s, err := l.Accept()
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer s.Close()
-		frame := appendFrame(nil, 1, make([]byte, 185))
-		measure(b, func() { s.Write(frame) }, c)
-	})
+	}()
+	return l, socks
+}
+
+// benchFrame is what the hub would send.
+func benchFrame() []byte {
+	return appendFrame(nil, 1, fmt.Appendf(nil, `{"topic":"bench","id":"1q2w3e.3w5e11264sgsf","data":%s}`, benchPayload))
 }
 
 // BenchmarkIdle is the memory of idle subscribed connections.

@@ -66,6 +66,19 @@ func (c *benchClients) wait(line string) {
 	}
 }
 
+// stamp is when the only connection got its next message.
+func (c *benchClients) stamp() time.Time {
+	c.t.Helper()
+	if !c.out.Scan() {
+		c.t.Fatal("load process: no time stamp")
+	}
+	n, err := strconv.ParseInt(c.out.Text(), 10, 64)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return time.Unix(0, n)
+}
+
 func (c *benchClients) expect(messages int) { fmt.Fprintf(c.in, "expect %d\n", messages) }
 func (c *benchClients) done()               { c.t.Helper(); c.wait("done") }
 
@@ -90,6 +103,9 @@ func runBenchClients(arg string) {
 			subs := strings.Split(f[3], ",")
 			io.WriteString(c, benchHello(subs, i))
 			benchRead(c, len(subs), ready.Done, func(n int64) {
+				if f[3] == "latency" { // the clock is the same in both processes
+					fmt.Println(time.Now().UnixNano())
+				}
 				if counts[i].Add(n) >= left.Load() && counts[i].Load()-n < left.Load() {
 					select {
 					case done <- struct{}{}:
