@@ -45,6 +45,7 @@ type Conn struct {
 	refill  time.Time
 
 	subs     atomic.Int64 // subscriptions of the client's own
+	talks    atomic.Bool  // the control lane has something, or is closed
 	asked    atomic.Int64 // commands that the data lane answers, since it was last written
 	blocked  atomic.Bool  // the socket is full
 	sending  atomic.Int64 // bytes of Send that the shard has not taken
@@ -226,6 +227,7 @@ func (c *Conn) control(op byte, body []byte) {
 		c.ctl = appendFrame(c.ctl, op, body)
 		c.ctlN++
 		c.ctlClose = op == frame.Close
+		c.talks.Store(true)
 	}
 	c.mu.Unlock()
 	c.shard.touch(c.peer)
@@ -233,9 +235,17 @@ func (c *Conn) control(op byte, body []byte) {
 
 // takeControl returns what waits in the control lane, and whether nothing may follow it.
 func (c *Conn) takeControl() (b []byte, closed bool) {
+	if c.asked.Load() != 0 {
+		c.asked.Store(0)
+		c.roomy()
+	}
+	if !c.talks.Load() {
+		return nil, false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b, c.ctl, c.ctlN = c.ctl, nil, 0
+	c.talks.Store(c.ctlClose)
 	if c.room != nil {
 		close(c.room)
 		c.room = nil

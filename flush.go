@@ -69,7 +69,6 @@ func (sh *shard) flush(p *peer) {
 		sh.rewind(p, 0)
 		return
 	}
-	p.conn.asked.Store(0)
 	ctl, closed := p.conn.takeControl()
 	if closed { // the peer has been answered its Close frame: no data after that (RFC 6455 §5.5.1)
 		sh.window(p)
@@ -91,15 +90,15 @@ func (sh *shard) flush(p *peer) {
 		sh.scratch = b[:0]
 		p.out = nil
 	}
-	sh.hub.stats.messagesOut.Add(int64(len(p.pending)))
+	sh.sent.messages += int64(len(p.pending))
 	if p.conn.sock.raw == nil {
-		sh.hub.stats.bytesOut.Add(int64(len(b)))
+		sh.sent.bytes += int64(len(b))
 		sh.window(p)
 		sh.drain(p, append(sh.hub.buffer(), b...), false)
 		return
 	}
 	n, err := sh.out.writeNow(p.conn.sock, b)
-	sh.hub.stats.bytesOut.Add(int64(n))
+	sh.sent.bytes += int64(n)
 	switch {
 	case err != nil:
 		sh.window(p)
@@ -129,7 +128,7 @@ func (sh *shard) partial(p *peer, b []byte, n, head int) {
 		keep = at
 	}
 	rest := append([]byte(nil), b[n:max(keep, n)]...)
-	sh.hub.stats.messagesOut.Add(int64(first - len(p.pending)))
+	sh.sent.messages -= int64(len(p.pending) - first)
 	sh.rewind(p, first)
 	sh.drain(p, rest, true)
 }

@@ -54,6 +54,7 @@ type shard struct {
 	spare    [][]uint32 // windows that nobody uses
 	out      writer
 	scratch  []byte
+	sent     struct{ messages, bytes int64 } // in this turn
 }
 
 // inbox is what others leave for a shard.
@@ -103,9 +104,19 @@ func (sh *shard) run() {
 		sh.turnReaders()
 		sh.flushSome()
 		sh.arrivals()
+		sh.count()
 		if len(sh.dirty)+len(sh.readers)+len(sh.commands) == 0 && !sh.follower.Behind() && !sh.inbox.any.Load() {
 			sh.sleep()
 		}
+	}
+}
+
+// count adds to the counters what was sent in this turn.
+func (sh *shard) count() {
+	if sh.sent.bytes != 0 {
+		sh.hub.stats.messagesOut.Add(sh.sent.messages)
+		sh.hub.stats.bytesOut.Add(sh.sent.bytes)
+		sh.sent.messages, sh.sent.bytes = 0, 0
 	}
 }
 

@@ -70,4 +70,3 @@ func (t Topic[T]) Decode(m Message) (v T, err error) {
 	err = m.Decode(&v)
 	return v, err
 }
-

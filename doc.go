@@ -1,0 +1,69 @@
+// Package hotline is publish/subscribe over WebSocket: a [Hub] that mounts in the HTTP server that you have, and
+// subscribers that are never silently without a message.
+//
+//	hub := hotline.NewHub(&hotline.HubOptions{
+//		AuthorizeSubscribe: hotline.Allow("chat.*"),
+//		AuthorizePublish:   hotline.Allow("chat.*"),
+//	})
+//	http.Handle("/ws", hub)
+//	hub.Publish(ctx, "chat.lobby", "hello")
+//
+// # Overview
+//
+// The hub is a log, and every subscriber is a reader of it. [Hub.Publish] encodes a message once, appends it to the log
+// and returns; its cost does not depend on the number of subscribers. A subscriber that keeps up gets the message at
+// once. One that is slow holds a position in the log and nothing is queued for it: when its socket drains it reads on
+// from there. One that reconnects presents its position and does the same. One whose position has fallen out of the log
+// is told that it has lost messages, exactly there, and goes on.
+//
+// Browsers and services speak hotline.v1, which PROTOCOL.md specifies.
+//
+// # Topics and delivery
+//
+// A topic is 1 to 255 bytes of UTF-8, segments separated by dots. In a subscription a segment * stands for any one
+// segment and a final > for one or more; [Match] compares, [Escape] makes a segment of any string. [HubOptions.Topics]
+// says by pattern what matters about a topic's messages: every message in order ([Events], the default), the newest
+// value ([State]), only now ([Signals]), or a value that lives as long as a connection ([Presence]).
+//
+// # Order
+//
+// Every subscriber sees a topic's messages in the order of their IDs, each once. On one connection Events of all topics
+// come in the order of the log, State in the order of last change; between Events, State and Signals nothing is promised.
+// What one goroutine publishes one after the other is stored in that order.
+//
+// # Loss
+//
+// On Events topics a subscriber has every message since its position, or is told of a gap that stands exactly between
+// the messages that it separates: [Message.Missed]. While nothing fails there is none. Messages are lost to a reader that
+// falls behind by more than the log holds ([Limits].LogBytes and LogAge, and [TopicOptions].Keep beyond it), to one whose
+// position is of another life of the process, and to nobody else. State subscribers converge to the last value, and to
+// its absence. Signals are dropped for whoever is behind or away, and counted in [Stats].
+//
+// # Backpressure and memory
+//
+// A publisher is never slowed, and no subscriber delayed, by a slow one. The only thing that Publish waits for, as its
+// ctx allows, is a CPU so starved that the log would overtake the hub's own goroutines. Memory is bounded by
+//
+//	log 64 MiB + kept messages 64 MiB + State values 256 MiB + idempotency keys 32 MiB + pending State and Signals 16 MiB
+//	+ connections × (8 KiB + 2 × window 64 KiB + control lane + 128 B a subscription)
+//
+// where the window is spent only by connections that are being written to and do not read: what is on its way to a
+// socket that has filled up, and the frames that cannot be made again. The kernel's own buffer is held to half a window
+// on Linux. A socket that takes nothing for [Limits].WriteTimeout is closed, resumably.
+//
+// # Shutdown
+//
+// [Hub.Shutdown] tells each client when to come back, spreads the closes, and sends everything that was accepted before
+// to whoever drains in time. [Hub.Close] does not wait. After either no goroutine and no socket of the hub is left.
+//
+// # Concurrency
+//
+// All exported types are safe for concurrent use, but for reading a [Subscription], which is one goroutine's. The hooks
+// of one connection run one at a time, in the order of its frames; those of different connections concurrently. No lock
+// is held while a hook runs.
+//
+// # Security
+//
+// Pages of other origins are refused, and nobody may subscribe or publish to anything until [HubOptions] says so. A
+// client's input is bounded in every direction, see [Limits]; text must be UTF-8. SECURITY.md has the threat model.
+package hotline
