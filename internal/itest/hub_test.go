@@ -4,76 +4,76 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"testing"
 
 	"github.com/coder/websocket"
+
 	"github.com/gohotline/hotline"
 )
 
-// handler is what stands behind each stack: a hub, whose connections go on after ServeHTTP has returned.
-func handler(t *testing.T) http.Handler {
+// newHub starts the hub that stands behind a stack, until t ends.
+func newHub(t *testing.T) *hotline.Hub {
 	hub := hotline.NewHub(&hotline.HubOptions{
-		AuthorizeSubscribe: hotline.Allow("test.*"),
-		AuthorizePublish:   hotline.Allow("test.*"),
-		Logger:             slog.New(slog.NewTextHandler(io.Discard, nil)),
+		AuthorizeSubscribe: hotline.Allow("chat.*"),
+		AuthorizePublish:   hotline.Allow("chat.*"),
+		Logger:             slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(func() { hub.Close() })
 	return hub
 }
 
-// talk connects to the hub at url, and does with it what a client does.
-func talk(ctx context.Context, url string) error {
-	conn, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{"hotline.v1", "hotline"}})
+// talk connects to the hub at url and does with it what a client does: it subscribes, publishes and receives, and hears
+// what server code publishes.
+func talk(ctx context.Context, hub *hotline.Hub, url string) error {
+	ws, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{"hotline.v1", "hotline"}})
 	if err != nil {
 		return err
 	}
-	defer conn.CloseNow()
-	if err := say(ctx, conn, `{"op":"hello","subs":[{"sub":1,"topic":"test.*"}]}`); err != nil {
+	defer ws.CloseNow()
+	if got := ws.Subprotocol(); got != "hotline.v1" {
+		return fmt.Errorf("the subprotocol is %q", got)
+	}
+	say := func(frame string) error { return ws.Write(ctx, websocket.MessageText, []byte(frame)) }
+
+	if err := say(`{"op":"hello","subs":[{"sub":1,"topic":"chat.*"}]}`); err != nil {
 		return err
 	}
-	if err := hear(ctx, conn, map[string]any{"op": "ok", "sub": 1.0}); err != nil {
+	if err := expect(ctx, ws, frame{Op: "welcome"}, frame{Op: "ok"}); err != nil {
 		return err
 	}
-	for i := range 3 {
-		if err := say(ctx, conn, `{"op":"pub","ref":%d,"topic":"test.talk","data":"message %d"}`, i, i); err != nil {
-			return err
-		}
-		if err := hear(ctx, conn, map[string]any{"topic": "test.talk", "data": fmt.Sprint("message ", i)}); err != nil {
-			return err
-		}
+	if err := say(`{"op":"pub","topic":"chat.lobby","data":"from the client"}`); err != nil {
+		return err
 	}
-	return conn.Close(websocket.StatusNormalClosure, "")
+	if err := expect(ctx, ws, frame{Topic: "chat.lobby", Data: "from the client"}); err != nil {
+		return err
+	}
+	if err := hub.Publish(ctx, "chat.lobby", "from the server"); err != nil {
+		return err
+	}
+	if err := expect(ctx, ws, frame{Topic: "chat.lobby", Data: "from the server"}); err != nil {
+		return err
+	}
+	return ws.Close(websocket.StatusNormalClosure, "")
 }
 
-func say(ctx context.Context, conn *websocket.Conn, format string, args ...any) error {
-	return conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...))
-}
+// frame is what talk looks at.
+type frame struct{ Op, Topic, Data string }
 
-// hear reads until a frame has every field of want.
-func hear(ctx context.Context, conn *websocket.Conn, want map[string]any) error {
-	for {
-		_, text, err := conn.Read(ctx)
+// expect reads frames and compares them with those wanted.
+func expect(ctx context.Context, ws *websocket.Conn, frames ...frame) error {
+	for _, want := range frames {
+		_, msg, err := ws.Read(ctx)
 		if err != nil {
-			return fmt.Errorf("waiting for %v: %w", want, err)
+			return fmt.Errorf("waiting for %+v: %w", want, err)
 		}
-		var got map[string]any
-		if err := json.Unmarshal(text, &got); err != nil {
-			return err
+		var got frame
+		if err := json.Unmarshal(msg, &got); err != nil {
+			return fmt.Errorf("%q: %w", msg, err)
 		}
-		if covers(got, want) {
-			return nil
-		}
-	}
-}
-
-func covers(got, want map[string]any) bool {
-	for key, value := range want {
-		if got[key] != value {
-			return false
+		if got != want {
+			return fmt.Errorf("got %q, want %+v", msg, want)
 		}
 	}
-	return true
+	return nil
 }

@@ -21,12 +21,12 @@ type stack struct {
 	name  string
 	mount func(http.Handler) http.Handler
 
-	// refuses is set where no upgrade is possible, because nothing can be hijacked. The handler has to answer 500.
+	// refuses is set where no upgrade is possible, because nothing can be hijacked. The hub has to answer 500.
 	refuses bool
 	// compresses is set where ordinary answers come compressed: then the middleware is really in the way.
 	compresses bool
-	// hangsBare is set where a bare websocket.Accept hangs although the upgrade is possible.
-	hangsBare bool
+	// bareFails is set where a bare websocket.Accept hangs although the upgrade is possible.
+	bareFails bool
 }
 
 var stacks = []stack{
@@ -84,7 +84,7 @@ var stacks = []stack{
 			LogValuesFunc: func(echo.Context, echomiddleware.RequestLoggerValues) error { return nil },
 		}), echomiddleware.Recover())
 	}},
-	{name: "echo, Gzip", compresses: true, hangsBare: true, mount: func(h http.Handler) http.Handler {
+	{name: "echo, Gzip", compresses: true, bareFails: true, mount: func(h http.Handler) http.Handler {
 		return mountEcho(h, echomiddleware.Gzip())
 	}},
 }

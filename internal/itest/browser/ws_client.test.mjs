@@ -38,9 +38,8 @@ describe('hotline.v1', () => {
     assert.match(welcome.conn, /./)
     assert.equal(welcome.ping, 1000)
     assert.ok(welcome.grace > 0, `grace is ${welcome.grace}`)
-    assert.equal(welcome.max.in, 65536)
-    assert.equal(welcome.max.subs, 128)
-    assert.ok(welcome.max.out >= 1 << 20, `a frame of ${welcome.max.out} bytes doesn't hold a message of 1 MiB`)
+    // What server code publishes may have 1 MiB, and there is a head around it.
+    assert.deepEqual(welcome.max, { in: 65536, out: 1048576 + 8192, subs: 128 })
   })
 
   test('what is published is acknowledged and received, with one id', async t => {
@@ -58,7 +57,7 @@ describe('hotline.v1', () => {
 
   test('bytes travel as bytes', async t => {
     const ada = await join(t, 'ada', { topic: 'test.bytes' })
-    for (const data of [Buffer.from([0, 10, 13, 255, 10]), Buffer.alloc(0), Buffer.alloc(35_000, 0xfe)]) {
+    for (const data of [Buffer.from([0, 10, 13, 255, 10]), Buffer.alloc(0), Buffer.alloc(70_000 >> 1, 0xfe)]) {
       ada.send({ op: 'pub', ref: 1, topic: 'test.bytes', data })
       const ack = await ada.next({ op: 'ok', ref: 1 })
       assert.deepEqual(await ada.next({ topic: 'test.bytes' }), { topic: 'test.bytes', id: ack.id, from: 'ada', data })
@@ -249,9 +248,8 @@ describe('hotline.v1', () => {
   })
 })
 
-test('Shutdown says when to come back', async t => {
+test('Shutdown says when to come back', async () => {
   const server = await startProgram(hubserver)
-  t.after(() => server.stop())
   const wire = await Wire.open(server.url + 'ws', { token: 'ada' })
   await wire.next({ op: 'welcome' })
   const stopped = server.stop()
