@@ -328,11 +328,12 @@ func (sh *shard) tick(p *peer) {
 		}
 		return
 	}
-	if idle := now - c.lastRead.Load(); sent != 0 && idle < interval {
+	if wait := p.pinged + interval - now; wait > 0 { // the last one was answered meanwhile
 		c.pinged.Store(0)
-		c.rearm(time.Duration(interval - idle))
+		c.rearm(time.Duration(wait))
 		return
 	}
+	p.pinged = now
 	c.pinged.Store(now)
 	if at := sh.position(p); p.live && len(p.subs) > 0 && at != p.told && p.enc != encodingPlain {
 		// So that a client that nothing was sent for an hour resumes from here and not from an hour ago.
@@ -344,7 +345,7 @@ func (sh *shard) tick(p *peer) {
 	} else {
 		c.control(frame.Text, wire.AppendPing(nil))
 	}
-	c.rearm(pongGrace)
+	c.rearm(min(pongGrace, time.Duration(interval)))
 }
 
 // retire takes a connection out of the shard, and writes what is to be written last.

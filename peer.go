@@ -31,11 +31,12 @@ type peer struct {
 	reading bool // it is in shard.readers
 	been    bool // it was live once: what it loses now it loses for being slow
 
-	cur   eventlog.Pos // the stream is sent up to here; while live at least to the shard's position
-	st    uint64       // State changes likewise
-	told  eventlog.Pos // the last position of an at frame
-	subs  []*sub
-	turns int // whose turn it is among the subscriptions that join
+	cur    eventlog.Pos // the stream is sent up to here; while live at least to the shard's position
+	st     uint64       // State changes likewise
+	told   eventlog.Pos // the last position of an at frame
+	pinged int64        // when the last ping was sent, Unix nanoseconds
+	subs   []*sub
+	turns  int // whose turn it is among the subscriptions that join
 
 	pending []uint32 // items of this turn
 	bytes   int      // of pending

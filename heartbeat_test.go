@@ -1,0 +1,31 @@
+package hotline
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestPingInterval: the hub pings at the interval that welcome promises, whether that is longer than the grace or
+// shorter.
+func TestPingInterval(t *testing.T) {
+	for _, interval := range []time.Duration{time.Second, 10 * time.Second, 25 * time.Second, time.Minute} {
+		t.Run(interval.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, &HubOptions{Limits: Limits{PingInterval: interval}})
+				c := w.client()
+				c.auto = false
+				start := time.Now()
+				for i := range 10 {
+					if f := c.next(); f.Op != "ping" {
+						t.Fatalf("got %q", brief(f))
+					}
+					if got, want := time.Since(start), time.Duration(i+1)*interval; got != want {
+						t.Fatalf("ping %d came after %s, want %s", i+1, got, want)
+					}
+					c.send(`{"op":"pong"}`)
+				}
+			})
+		})
+	}
+}
