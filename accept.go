@@ -242,12 +242,12 @@ func bearer(r *http.Request) string {
 // soundOrigin reports whether the Origin is none or one that a browser can send. coder/websocket compares hosts, and
 // would take the part of a URL that is a user for nothing.
 func soundOrigin(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
+	origins := r.Header.Values("Origin")
+	if len(origins) == 0 || len(origins) == 1 && origins[0] == "" {
 		return true
 	}
-	u, err := url.Parse(origin)
-	return err == nil && u.User == nil && u.Host != "" && len(r.Header.Values("Origin")) == 1
+	u, err := url.Parse(origins[0])
+	return err == nil && u.User == nil && u.Host != "" && len(origins) == 1
 }
 
 func (h *Hub) refuseOrigin(w http.ResponseWriter, r *http.Request) {
@@ -259,8 +259,9 @@ func (h *Hub) refuseOrigin(w http.ResponseWriter, r *http.Request) {
 func (h *Hub) warnOrigin(r *http.Request) {
 	origin := r.Header.Get("Origin")
 	allow := "none: it names no host"
-	if soundOrigin(r) {
-		allow = origin
+	if u, err := url.Parse(origin); err == nil && soundOrigin(r) {
+		// What means something to path.Match stands for itself: the brackets of an IPv6 address.
+		allow = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(u.Scheme + "://" + u.Host)
 	}
 	h.log_().Warn("hotline: refused a connection from a page on another origin",
 		"origin", origin, "host", r.Host, "OriginPatterns would need", allow)
