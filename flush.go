@@ -2,6 +2,7 @@ package hotline
 
 import (
 	"slices"
+	"time"
 
 	"github.com/gohotline/hotline/internal/eventlog"
 	"github.com/gohotline/hotline/internal/frame"
@@ -181,14 +182,21 @@ func (sh *shard) rewind(p *peer, k int) {
 	}
 }
 
+// slowWrite is how long a write takes that had to wait for the peer. A shorter one shows no more than that there was
+// room for it in the kernel's buffer, also of a peer that is gone.
+const slowWrite = 100 * time.Millisecond
+
 // drain has a goroutine write b, or wait until the socket takes more.
 func (sh *shard) drain(p *peer, b []byte, stalled bool) {
 	p.busy, p.stalled = true, stalled
 	c := p.conn
 	c.blocked.Store(stalled)
 	c.hub.group.Go(func() {
+		begin := time.Now()
 		err := c.sock.writeAll(b, sh.hub.limits.WriteTimeout)
-		c.progressed()
+		if stalled || time.Since(begin) >= slowWrite {
+			c.progressed()
+		}
 		sh.do(func() { sh.drained(p, b, stalled, err) })
 	})
 }
