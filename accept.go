@@ -15,7 +15,6 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/gohotline/hotline/internal/frame"
 	"github.com/gohotline/hotline/internal/wire"
 )
 
@@ -96,18 +95,13 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 		return nil
 	}
 	h.sockets.Add(1)
-	c.ws, c.sock = ws, up.conn.sock
-	up.conn.c = c
+	c.ws, c.sock, c.under = ws, up.conn.sock, up.conn
 	up.br.Reset(up.conn) // of what coder had put before it
 	if limit := h.limits.MessageBytes; limit > 0 {
 		ws.SetReadLimit(int64(limit))
 	}
-	if !plain && ws.Subprotocol() == "" {
-		c.refuse(wire.CloseVersion, "this hub speaks "+wire.Protocol)
-		return nil
-	}
 	if !plain && ws.Subprotocol() != wire.Protocol {
-		c.refuse(wire.CloseVersion, "this hub speaks "+wire.Protocol)
+		c.refuse(c.because(wire.CloseVersion, "this hub speaks "+wire.Protocol, nil))
 		return nil
 	}
 	if h.opts.Compression && up.deflates() && !plain {
@@ -131,24 +125,24 @@ func (h *Hub) newConn(plain bool) *Conn {
 }
 
 // refuse closes a connection that has no shard yet.
-func (c *Conn) refuse(code int, reason string) {
-	b := appendFrame(nil, frame.Text, wire.AppendBye(nil, code, -1, reason))
-	if c.plain {
-		b = nil
+func (c *Conn) refuse(why *closing) {
+	c.closing = why
+	c.cancel(why.cause)
+	last, _ := c.takeControl()
+	if why.code != 0 {
+		last = c.appendLast(last)
 	}
-	c.hub.stats.bytesOut.Add(int64(len(b)))
-	c.closing = &closing{code: code, reason: reason, cause: ErrClosed}
-	c.cancel(fmt.Errorf("%w: refused with code %d: %s", ErrClosed, code, reason))
+	c.hub.stats.bytesOut.Add(int64(len(last)))
 	c.hub.group.Go(func() {
-		defer c.endRead()
 		c.sock.SetReadDeadline(time.Now().Add(closeTimeout))
 		for {
-			if _, _, err := c.ws.Read(context.Background()); err != nil {
+			if _, _, err := c.read(); err != nil {
+				c.endRead(err)
 				return
 			}
 		}
 	})
-	c.linger(frame.AppendClose(b, code, reason), nil)
+	c.linger(last, nil)
 }
 
 // greet reads the hello, authenticates, and starts the command loop.
@@ -159,7 +153,7 @@ func (h *Hub) greet(c *Conn, r *http.Request) {
 		c.sock.SetReadDeadline(time.Now().Add(min(h.limits.HelloTimeout, 1<<40*time.Nanosecond)))
 		req, err := c.readHello()
 		if err != nil {
-			h.turnAway(c, wire.CloseProtocol, err)
+			h.turnAway(c, c.readEnd(err))
 			return
 		}
 		c.sock.SetReadDeadline(time.Time{})
@@ -176,12 +170,12 @@ func (h *Hub) greet(c *Conn, r *http.Request) {
 		} else if errors.Is(err, errPanic) {
 			code = wire.CloseInternalError
 		}
-		h.turnAway(c, code, err)
+		h.turnAway(c, c.because(code, told(err), err))
 		return
 	}
 	c.identity = id
 	if !h.register(c) {
-		h.turnAway(c, wire.CloseRestart, errShutdown)
+		h.turnAway(c, c.because(wire.CloseRestart, told(errShutdown), errShutdown))
 		return
 	}
 	c.starting.req = first.req
@@ -191,26 +185,22 @@ func (h *Hub) greet(c *Conn, r *http.Request) {
 var errShutdown = fmt.Errorf("%w: the server is shutting down", ErrClosed)
 
 // turnAway refuses a connection after the upgrade: browsers can't read an HTTP refusal.
-func (h *Hub) turnAway(c *Conn, code int, err error) {
+func (h *Hub) turnAway(c *Conn, why *closing) {
 	h.stats.refused.Add(1)
 	h.conns.Add(-1)
-	h.log_().Debug("hotline: connection refused", "conn", c.id, "code", code, "error", err)
-	c.refuse(code, told(err))
+	h.log_().Debug("hotline: connection refused", "conn", c.id, "code", why.code, "error", why.cause)
+	c.refuse(why)
 }
 
 // readHello reads the first frame.
 func (c *Conn) readHello() (wire.Request, error) {
 	msg, binary, err := c.read()
 	if err != nil {
-		var timeout net.Error
-		if errors.As(err, &timeout) && timeout.Timeout() {
-			err = fmt.Errorf("%w: no hello within %s", ErrInvalid, c.hub.limits.HelloTimeout)
-		}
 		return wire.Request{}, err
 	}
 	req, err := wire.DecodeRequest(msg, binary)
 	if err == nil && req.Op != "hello" {
-		err = fmt.Errorf("%w: the first frame is %q and not hello", ErrInvalid, req.Op)
+		err = &wire.BadRequest{Close: wire.CloseProtocol, Reason: fmt.Sprintf("the first frame is %.20q and not hello", req.Op)}
 	}
 	return req, err
 }

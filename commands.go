@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -31,8 +32,9 @@ func (c *Conn) serve() {
 func (c *Conn) run() {
 	h := c.hub
 	err := c.loop()
-	c.endRead()
-	c.fail(err)
+	why := c.readEnd(err)
+	c.endRead(err)
+	c.end(why)
 	removed := make(chan struct{})
 	c.shard.do(func() { close(removed) }) // after what end has left there
 	<-removed
@@ -93,7 +95,7 @@ func (c *Conn) loop() error {
 		c.waitLane()
 		msg, binary, err := c.read()
 		if err != nil {
-			return c.readError(err)
+			return err
 		}
 		c.received()
 		c.hub.stats.messagesIn.Add(1)
@@ -116,16 +118,28 @@ func (c *Conn) read() (msg []byte, binary bool, err error) {
 	return msg, typ == websocket.MessageBinary, err
 }
 
-// readError says why reading ended.
-func (c *Conn) readError(err error) error {
+// readEnd says how a connection ends that can't be read on, for reason err.
+func (c *Conn) readEnd(err error) *closing {
 	var closed websocket.CloseError
+	var bad *wire.BadRequest
 	switch {
 	case errors.As(err, &closed):
-		return &CloseError{Code: int(closed.Code), Reason: closed.Reason}
+		c.control(frame.Close, c.under.answer)
+		return &closing{cause: &CloseError{Code: int(closed.Code), Reason: closed.Reason}}
+	case errors.As(err, &bad):
+		return c.because(bad.Close, bad.Reason, nil)
 	case errors.Is(err, websocket.ErrMessageTooBig):
-		return fmt.Errorf("%w: a message larger than %d bytes", ErrInvalid, c.hub.limits.MessageBytes)
+		return c.because(wire.CloseTooBig, fmt.Sprintf("a message larger than %d bytes", c.hub.limits.MessageBytes), nil)
+	case !c.under.failed: // by whoever reads: what came is no WebSocket frame, or does not inflate
+		reason := "not a WebSocket frame"
+		if len(c.under.answer) > 2 {
+			reason = string(c.under.answer[2:])
+		}
+		return c.because(wire.CloseFrameError, reason, err)
+	case errors.Is(err, os.ErrDeadlineExceeded): // there is none but that of the hello
+		return c.because(wire.CloseNoPong, fmt.Sprintf("no hello within %s", c.hub.limits.HelloTimeout), nil)
 	}
-	return err
+	return &closing{cause: err}
 }
 
 // onPing answers a ping (RFC 6455 §5.5.3). coder would write the answer itself and wait for it.
@@ -160,12 +174,7 @@ func (c *Conn) handle(msg []byte, binary bool) {
 	}
 	req, err := wire.DecodeRequest(msg, binary)
 	if err != nil {
-		code := wire.CloseProtocol
-		var bad *wire.BadRequest
-		if errors.As(err, &bad) {
-			code = bad.Close
-		}
-		c.close(code, told(err), err)
+		c.end(c.readEnd(err))
 		return
 	}
 	if req.Op == "pong" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type Conn struct {
 	id     string
 	sock   *socket
 	ws     *websocket.Conn
+	under  *wireConn // what ws reads from
 	plain  bool
 	ctx    context.Context // made for this connection; its cause says why it ended
 	cancel context.CancelCauseFunc
@@ -62,8 +64,9 @@ type Conn struct {
 	ctlClose bool                    // its last frame is a Close frame: nothing goes out after it
 	room     chan struct{}           // closed when the lanes have been written; nil: nobody waits
 	closing  *closing                // the first reason wins
-	unread   bool                    // the command loop has ended
-	readDone chan struct{}           // closed then; nil: nobody waits
+	over     bool                    // nothing is read any more
+	unread   bool                    // and the peer may still be sending; static once over
+	readDone chan struct{}           // closed once over; nil: nobody waits
 	hookEnd  context.CancelCauseFunc // ends the ctx of the hook that runs; nil: none does
 	timer    *time.Timer             // ping, then pong
 	expiry   *time.Timer
@@ -186,10 +189,18 @@ func (c *Conn) Close(code int, reason string) {
 
 // close ends the connection with a Close frame.
 func (c *Conn) close(code int, reason string, cause error) {
-	if cause == nil {
-		cause = fmt.Errorf("%w: by the hub with code %d: %s", ErrClosed, code, reason)
+	c.end(c.because(code, reason, cause))
+}
+
+// because says how the hub ends a connection. The cause wraps ErrClosed, and err if that says more than the reason.
+func (c *Conn) because(code int, reason string, err error) *closing {
+	why := &closing{code: code, reason: frame.CutReason(reason), retry: -1}
+	if err == nil {
+		why.cause = fmt.Errorf("%w: by the hub with code %d: %s", ErrClosed, code, why.reason)
+	} else {
+		why.cause = fmt.Errorf("%w: by the hub with code %d: %w", ErrClosed, code, err)
 	}
-	c.end(&closing{code: code, reason: reason, retry: -1, cause: cause})
+	return why
 }
 
 // fail ends a connection whose network is gone.
@@ -360,11 +371,7 @@ func (sh *shard) retire(p *peer, why *closing) {
 		for _, i := range p.pending {
 			p.out = append(p.out, sh.frame(p, int(i))...)
 		}
-		last = append(last, p.out...)
-		if !p.conn.plain {
-			last = appendFrame(last, frame.Text, wire.AppendBye(nil, why.code, why.retry, why.reason))
-		}
-		last = frame.AppendClose(last, why.code, why.reason)
+		last = p.conn.appendLast(append(last, p.out...))
 	}
 	p.out = nil
 	if slot := p.slot; sh.peers[slot] == p {
@@ -377,6 +384,15 @@ func (sh *shard) retire(p *peer, why *closing) {
 	} else {
 		p.conn.linger(last, nil)
 	}
+}
+
+// appendLast appends what tells the peer how the connection ends.
+func (c *Conn) appendLast(dst []byte) []byte {
+	why := c.closing
+	if !c.plain {
+		dst = appendFrame(dst, frame.Text, wire.AppendBye(nil, why.code, why.retry, why.reason))
+	}
+	return frame.AppendClose(dst, why.code, why.reason)
 }
 
 // closeTimeout is how long the last frames of a connection, and the peer's answer to them, are waited for.
@@ -401,11 +417,18 @@ func (c *Conn) linger(last []byte, err error) {
 		if c.closing.code == 0 {
 			return
 		}
+		until := time.Now().Add(timeout)
 		timer := time.NewTimer(timeout)
 		defer timer.Stop()
 		select {
 		case <-c.whenRead():
 		case <-timer.C:
+			return
+		}
+		if c.unread {
+			// A socket that is closed with something to read is reset, and what it was sent before may be lost.
+			c.sock.SetReadDeadline(until)
+			io.Copy(io.Discard, c.sock)
 		}
 	}()
 }
@@ -416,18 +439,20 @@ func (c *Conn) whenRead() <-chan struct{} {
 	defer c.mu.Unlock()
 	if c.readDone == nil {
 		c.readDone = make(chan struct{})
-		if c.unread {
+		if c.over {
 			close(c.readDone)
 		}
 	}
 	return c.readDone
 }
 
-// endRead says that nothing is read any more.
-func (c *Conn) endRead() {
+// endRead says that nothing is read any more, because of err, and notes whether the peer may still send.
+func (c *Conn) endRead(err error) {
+	var closed websocket.CloseError
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unread = true
+	c.over = true
+	c.unread = !c.under.failed && !errors.As(err, &closed)
 	if c.readDone != nil {
 		close(c.readDone)
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -110,6 +111,11 @@ func (w *world) raw(protocols ...string) *rawClient {
 	return newRawClient(w.t, nc, protocols...)
 }
 
+// rawDeflate is raw with permessage-deflate agreed on.
+func (w *realWorld) rawDeflate() *rawClient {
+	return w.raw(wire.Protocol + "\r\nSec-WebSocket-Extensions: permessage-deflate")
+}
+
 // rawClient sends bytes that no WebSocket library would.
 type rawClient struct {
 	t  testing.TB
@@ -197,6 +203,8 @@ func clientFrame(op byte, fin bool, body []byte) []byte {
 	b = append(b, 0, 0, 0, 0)
 	return append(b, body...)
 }
+
+func isErr(err, target error) bool { return err != nil && errors.Is(err, target) }
 
 // journal is a log that a test reads.
 type journal struct {

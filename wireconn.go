@@ -1,6 +1,7 @@
 package hotline
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -9,14 +10,16 @@ import (
 	"github.com/gohotline/hotline/internal/frame"
 )
 
-// wireConn is the net.Conn that coder/websocket holds. It reads from the socket. What coder writes are control frames
-// only, each in one Write: they go to the control lane, so that bytes reach the socket in one place.
+// wireConn is the net.Conn that coder/websocket holds. It reads from the socket, and writes nothing: what coder writes
+// are Close frames only, each in one Write, and they are for whoever reads to send, so that bytes reach the socket in
+// one place.
 type wireConn struct {
-	sock  *socket
-	c     *Conn  // set after the handshake
-	early []byte // received with the handshake
-	buf   []byte // received and not yet read: part of full
-	full  *[readBuffer]byte
+	sock   *socket
+	early  []byte // received with the handshake
+	buf    []byte // received and not yet read: part of full
+	full   *[readBuffer]byte
+	failed bool   // the socket can't be read any more
+	answer []byte // the payload of the Close frame that coder wrote
 }
 
 const readBuffer = 4 << 10
@@ -26,6 +29,12 @@ var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
 // Read reads what the peer sent.
 func (w *wireConn) Read(p []byte) (int, error) {
+	n, err := w.read(p)
+	w.failed = w.failed || err != nil
+	return n, err
+}
+
+func (w *wireConn) read(p []byte) (int, error) {
 	if len(w.early) > 0 {
 		n := copy(p, w.early)
 		if w.early = w.early[n:]; len(w.early) == 0 {
@@ -80,7 +89,7 @@ func (w *wireConn) fill() error {
 // Write takes a control frame of coder's: the answer to the peer's Close, or to what broke the protocol.
 func (w *wireConn) Write(p []byte) (int, error) {
 	if h, ok := frame.ParseHeader(p); ok && h.Size+h.Len == len(p) {
-		w.c.control(h.Op, p[h.Size:])
+		w.answer = bytes.Clone(p[h.Size:])
 	}
 	return len(p), nil
 }
