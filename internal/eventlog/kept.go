@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"hash/maphash"
+	"sort"
 	"strings"
 )
 
@@ -26,6 +27,11 @@ func (l *Log) keep(t *Topic, s *segment, r *record) {
 	for l.keptBytes > l.opts.KeptBytes {
 		l.dropKept(l.keptTopics.first.topic, 1)
 	}
+}
+
+// keptUpTo is how many kept entries do not lie after seq.
+func (t *Topic) keptUpTo(seq uint64) int {
+	return sort.Search(len(t.kept), func(i int) bool { return t.kept[i].rec.seq > seq })
 }
 
 // trimKept drops what is no longer among the newest Keep.

@@ -448,17 +448,16 @@ func (l *Log) Newest(f *Filter, n int, upTo Pos) (begin Pos) {
 		if t.Row.State {
 			return
 		}
-		end := t.entries.after(upTo.Seq) // those that count
-		var start uint64
-		switch older := n - end; {
-		case end+len(t.kept) == 0:
+		inLog, older := t.entries.after(upTo.Seq), t.keptUpTo(upTo.Seq)
+		if inLog+older == 0 {
 			return
-		case older < 0:
-			start = t.entries.at(end-n) - 1
-		case older >= len(t.kept):
-			start = t.gone.Seq
-		default:
-			start = t.kept[len(t.kept)-older].rec.seq - 1
+		}
+		start := t.gone.Seq
+		switch skip := older + inLog - n; {
+		case skip > older:
+			start = t.entries.at(skip - older - 1)
+		case skip > 0:
+			start = t.kept[skip-1].rec.seq
 		}
 		f.Start[t] = start
 		if start < begin.Seq {
