@@ -69,7 +69,7 @@ func (sh *shard) join(p *peer, s *sub) {
 	if s.states && !p.joinedStates() {
 		p.st = max(p.st, s.st) // nobody else needs what it has read
 	}
-	s.joined, s.start = true, nil
+	s.joined, s.newest = true, nil
 	sh.say(p, wire.AppendOK(nil, s.num, p.cur))
 }
 
@@ -96,7 +96,7 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 	}
 	if s.replay > 0 && s.at.Seq <= p.cur.Seq {
 		s.at = sh.hub.log.Newest(&sh.filter, s.replay, p.cur)
-		s.start, s.replaying, s.replay = sh.filter.Start, true, 0
+		s.newest, s.replay = sh.filter.Replay, 0
 	}
 	if s.states {
 		sh.walk(p, s, &room)
@@ -104,17 +104,17 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 	if room <= 0 || !s.events || s.at.Seq >= p.cur.Seq {
 		return
 	}
-	sh.filter.Start = s.start
+	sh.filter.Replay = s.newest
 	res := sh.hub.log.Read(&sh.filter, s.at, eventlog.Limit{
 		Entries: windowFrames, Bytes: room, UpTo: p.cur, Now: sh.now(),
 	}, sh.entries[:0])
-	sh.filter.Start = nil
+	sh.filter.Replay = nil
 	sh.entries = res.Entries
 	for i := range res.Entries {
 		sh.tagged(p, s, &res.Entries[i])
 	}
 	clear(res.Entries)
-	if s.at = res.At; res.Hole != eventlog.NoHole && !s.replaying {
+	if s.at = res.At; res.Hole != eventlog.NoHole {
 		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: res.At, Cause: holeCause(res.Hole, wire.CauseAway), Missed: res.Missed})
 	}
 }
@@ -233,7 +233,7 @@ func (sh *shard) readStates(p *peer, room int) (done bool) {
 
 // setFilter makes the filter of some subscriptions of one connection.
 func (sh *shard) setFilter(subs []*sub) {
-	sh.filter.Start = nil
+	sh.filter.Replay = nil
 	sh.filter.Parts = sh.filter.Parts[:0]
 	for _, s := range subs {
 		sh.filter.Parts = append(sh.filter.Parts, eventlog.Part{Topic: s.topic, Pattern: s.name})

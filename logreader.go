@@ -66,7 +66,6 @@ type logReader struct {
 	closed    bool
 	filter    eventlog.Filter
 	at        eventlog.Pos // read up to here
-	upTo      eventlog.Pos // where the Replay ends; zero: there is none, or it is over
 	st        uint64       // State changes likewise
 	stUpTo    uint64       // changes that were there before the subscription
 	lost      eventlog.Pos // where the last loss ended
@@ -114,8 +113,7 @@ func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) {
 		r.missed = 1
 	}
 	if r.position_ = r.at; opts.Replay > 0 {
-		r.upTo = r.at
-		r.at = log.Newest(&r.filter, opts.Replay, r.upTo)
+		r.at = log.Newest(&r.filter, opts.Replay, r.at)
 	}
 }
 
@@ -203,38 +201,35 @@ func (r *logReader) read() (m Message, ok bool) {
 
 func (r *logReader) readEvent() (m Message, ok bool) {
 	for {
-		res := r.hub.log.Read(&r.filter, r.at, eventlog.Limit{Entries: 1, Bytes: 1, UpTo: r.upTo, Now: time.Now()}, r.buffer[:0])
+		res := r.hub.log.Read(&r.filter, r.at, eventlog.Limit{Entries: 1, Bytes: 1, Now: time.Now()}, r.buffer[:0])
+		replayed := r.replaying()
 		r.at = res.At
 		if len(res.Entries) > 0 {
 			e := &res.Entries[0]
 			m = message(e)
 			m.Missed, r.missed = r.missed, 0
-			m.Replayed = r.upTo != eventlog.Pos{}
+			m.Replayed = replayed
 			r.position_ = e.Pos
 			r.buffer[0] = eventlog.Entry{}
 			return m, true
 		}
 		if res.Hole != eventlog.NoHole {
-			if r.upTo == (eventlog.Pos{}) { // a Replay reaches as far as it reaches
-				r.missed += max(int(res.Missed), 1)
-				r.lost = res.At
-				if r.sub.resync != nil {
-					m.Missed, r.missed = r.missed, 0
-					return m, true
-				}
+			r.missed += max(int(res.Missed), 1)
+			r.lost = res.At
+			if r.sub.resync != nil {
+				m.Missed, r.missed = r.missed, 0
+				return m, true
 			}
-			continue
 		}
-		if !res.Done {
-			continue
-		}
-		if r.upTo == (eventlog.Pos{}) {
-			r.position_ = r.at
+		if res.Done {
+			r.position_, r.filter.Replay = r.at, nil
 			return m, false
 		}
-		r.at, r.upTo, r.filter.Start = later(r.at, r.upTo), eventlog.Pos{}, nil
 	}
 }
+
+// replaying reports whether what comes next was there before the subscription.
+func (r *logReader) replaying() bool { return r.filter.Replay != nil && r.at.Seq < r.filter.Replay.UpTo.Seq }
 
 func (r *logReader) readState() (m Message, ok bool) {
 	if !r.states {
@@ -262,7 +257,7 @@ func (r *logReader) readState() (m Message, ok bool) {
 func (r *logReader) position() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.upTo == (eventlog.Pos{}) && r.events {
+	if !r.replaying() && r.events {
 		// If nothing waits for the reader, its position is the head.
 		res := r.hub.log.Read(&r.filter, r.at, eventlog.Limit{Entries: 1, Bytes: 1, Now: time.Now()}, r.buffer[:0])
 		if res.Done && len(res.Entries) == 0 {
@@ -283,7 +278,7 @@ func (r *logReader) seek(after string) bool {
 	if err != nil || !r.hub.log.Knows(pos) {
 		return false
 	}
-	r.at, r.position_, r.upTo, r.filter.Start, r.missed = pos, pos, eventlog.Pos{}, nil, 0
+	r.at, r.position_, r.filter.Replay, r.missed = pos, pos, nil, 0
 	return true
 }
 

@@ -69,15 +69,14 @@ type sub struct {
 	joined bool // it is part of the connection's stream
 
 	// While it is not.
-	at        eventlog.Pos // Events are sent up to here
-	replay    int          // the newest n are sent, after the gap if there is one
-	start     map[*eventlog.Topic]uint64
-	replaying bool   // losses don't count
-	cause     string // of the gap that it begins with; empty: none
-	walking   bool   // State values are being sent
-	begun     bool   // some may have been
-	st        uint64 // up to this change
-	began     uint64 // the last change when the walk began
+	at      eventlog.Pos     // Events are sent up to here
+	replay  int              // the newest n are to be sent, after the gap if there is one
+	newest  *eventlog.Replay // and are being sent
+	cause   string           // of the gap that it begins with; empty: none
+	walking bool             // State values are being sent
+	begun   bool             // some may have been
+	st      uint64           // up to this change
+	began   uint64           // the last change when the walk began
 }
 
 // full reports whether a frame does not fit any more. A window always takes one.

@@ -20,14 +20,20 @@ type Part struct {
 
 // Filter says what a reader wants: what one of Parts matches.
 type Filter struct {
-	Parts []Part
-	// Start leaves out what lies not after the number that it has for a topic: the newest n of each, see Newest.
-	Start map[*Topic]uint64
+	Parts  []Part
+	Replay *Replay // nil: the reader continues from where it was
 
 	// For the length of one Read.
 	lists      bool
 	known, yes []uint64 // by topic id
 	wanted     map[uint32]*Topic
+}
+
+// Replay bounds the reading of the newest entries of each topic, see Newest. It reaches as far back as it reaches: what
+// it does not find any more is no hole. What comes after it is read as ever.
+type Replay struct {
+	UpTo  Pos
+	start map[*Topic]uint64 // of each topic that has entries, the last that is left out
 }
 
 func (f *Filter) reset(ids uint32) {
@@ -126,32 +132,47 @@ func (l *Log) Read(f *Filter, at Pos, lim Limit, dst []Entry) Result {
 	if lim.UpTo != (Pos{}) && lim.UpTo.Seq < r.head.Seq {
 		r.head = lim.UpTo
 	}
+	r.end = r.head
+	if f.Replay != nil && at.Seq < f.Replay.UpTo.Seq {
+		if r.replay = f.Replay; r.replay.UpTo.Seq < r.head.Seq {
+			r.head = r.replay.UpTo
+		}
+	}
 	f.reset(l.ids)
 	more := at.Seq >= l.floor.Seq || r.older()
 	if !more || r.res.At.Seq >= r.head.Seq {
 		l.mu.Unlock()
-		r.res.Done = r.res.At.Seq >= r.head.Seq && r.res.Hole == NoHole
-		return r.res
+		return r.result()
 	}
 	if f.lists {
 		r.merge()
 		l.mu.Unlock()
-		return r.res
+		return r.result()
 	}
 	segs := *l.segs.Load()
 	l.mu.Unlock()
 	r.scan(segs)
-	return r.res
+	return r.result()
 }
 
 type reading struct {
-	l    *Log
-	f    *Filter
-	lim  Limit
-	head Pos
-	res  Result
-	size int
+	l      *Log
+	f      *Filter
+	lim    Limit
+	replay *Replay // nil: none, or it is over
+	head   Pos     // where this call ends,
+	end    Pos     // and where there is nothing more
+	res    Result
+	size   int
 }
+
+func (r *reading) result() Result {
+	r.res.Done = r.res.At.Seq >= r.end.Seq && r.res.Hole == NoHole
+	return r.res
+}
+
+// left reports whether a replay leaves an entry of a topic out.
+func (r *reading) left(t *Topic, seq uint64) bool { return r.replay != nil && seq <= r.replay.start[t] }
 
 // add appends an entry; false: there is no room for it, or a hole comes first.
 func (r *reading) add(e *Entry) bool {
@@ -173,6 +194,10 @@ func (r *reading) add(e *Entry) bool {
 
 // expired steps over an entry that is too old.
 func (r *reading) expired(e *Entry) bool {
+	if r.replay != nil {
+		r.res.At = e.Pos
+		return true
+	}
 	if len(r.res.Entries) > 0 {
 		return false // the hole is for the next call
 	}
@@ -193,7 +218,7 @@ func (r *reading) older() bool {
 		if t != nil {
 			until = k.rec.seq - 1
 		}
-		if r.losing(at, min(until, r.head.Seq)) {
+		if r.replay == nil && r.losing(at, min(until, r.head.Seq)) {
 			if r.res.Hole != NoHole || len(r.res.Entries) > 0 {
 				return false // this hole is for the next call
 			}
@@ -217,9 +242,8 @@ func (r *reading) older() bool {
 // nextKept is the first kept entry after at that the filter wants.
 func (r *reading) nextKept(at uint64) (topic *Topic, next *kept) {
 	try := func(t *Topic) {
-		after := max(at, r.f.Start[t])
 		for i := range t.kept {
-			if k := &t.kept[i]; k.rec.seq > after {
+			if k := &t.kept[i]; k.rec.seq > at && !r.left(t, k.rec.seq) {
 				if next == nil || k.rec.seq < next.rec.seq {
 					topic, next = t, k
 				}
@@ -310,7 +334,11 @@ func (r *reading) merge() {
 		topics = append(topics, r.l.lossTopic)
 	}
 	for i, t := range topics {
-		next[i] = t.entries.after(r.res.At.Seq)
+		at := r.res.At.Seq
+		if r.replay != nil {
+			at = max(at, r.replay.start[t])
+		}
+		next[i] = t.entries.after(at)
 	}
 	segs := *r.l.segs.Load()
 	for {
@@ -322,7 +350,7 @@ func (r *reading) merge() {
 			}
 		}
 		if t == nil {
-			r.res.At, r.res.Done = r.head, r.res.Hole == NoHole
+			r.res.At = r.head
 			return
 		}
 		for i, c := range topics { // two parts may name one topic
@@ -345,7 +373,7 @@ func (r *reading) take(e *Entry) bool {
 		return r.add(e)
 	}
 	lost := string(e.Payload())
-	if !r.f.overlap(lost, false) {
+	if r.replay != nil || !r.f.overlap(lost, false) {
 		return true
 	}
 	if len(r.res.Entries) == 0 && r.res.Hole == NoHole {
@@ -401,7 +429,7 @@ func (r *reading) scan(segs []*segment) {
 				var e Entry
 				t := r.f.wanted[id]
 				s.fill(rec, t, &e)
-				if rec.seq > r.f.Start[t] && !r.take(&e) {
+				if !r.left(t, rec.seq) && !r.take(&e) {
 					r.stop(at)
 					return
 				}
@@ -410,7 +438,6 @@ func (r *reading) scan(segs []*segment) {
 		}
 	}
 	r.stop(r.head)
-	r.res.Done = r.res.Hole == NoHole
 }
 
 // stop says where the scan ended, beyond the last entry that was wanted.
@@ -436,13 +463,13 @@ func (r *reading) resolve(s *segment, i int) bool {
 	return true
 }
 
-// Newest prepares f to read the newest n entries of each topic: it sets f.Start and returns where to begin, up to is
-// where reading will end.
+// Newest prepares f to read the newest n entries of each topic up to a position, and then what follows: it sets f.Replay
+// and returns where to begin.
 func (l *Log) Newest(f *Filter, n int, upTo Pos) (begin Pos) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f.reset(l.ids)
-	f.Start = make(map[*Topic]uint64)
+	f.Replay = &Replay{UpTo: upTo, start: make(map[*Topic]uint64)}
 	begin = upTo
 	add := func(t *Topic) {
 		if t.Row.State {
@@ -459,7 +486,7 @@ func (l *Log) Newest(f *Filter, n int, upTo Pos) (begin Pos) {
 		case skip > 0:
 			start = t.kept[skip-1].rec.seq
 		}
-		f.Start[t] = start
+		f.Replay.start[t] = start
 		if start < begin.Seq {
 			begin = Pos{Seq: start}
 		}
