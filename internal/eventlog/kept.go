@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"sort"
 	"strings"
+
+	"github.com/gohotline/hotline/internal/pattern"
 )
 
 // kept is an entry that has left the log and is still among the newest Row.Keep of its topic.
@@ -68,6 +70,24 @@ func (l *Log) lost(t *Topic, p Pos) {
 	t.goneAt.mark = l.goneMark
 }
 
+// broken is what becomes of a loss of the broker's that leaves the log: each topic that it concerns has lost something
+// there, and is not kept from before it, so that what is kept has no hole.
+func (l *Log) broken(s *segment, r *record) {
+	var e Entry
+	s.fill(r, l.losses, &e)
+	lost := string(e.Payload())
+	for _, t := range l.topics {
+		if !pattern.Covers(lost, t.Name) {
+			continue
+		}
+		l.lost(t, e.Pos)
+		if n := len(t.kept); n > 0 {
+			l.dropKept(t, n)
+		}
+	}
+	l.freed.broken(lost, e.Pos)
+}
+
 // freed remembers, in a table of fixed size, up to where topics that nothing holds any more have lost entries. Topics
 // that share a slot share the greater position: it may report a loss where there was none, never the reverse.
 type freed struct {
@@ -75,6 +95,24 @@ type freed struct {
 	names  [1 << 14]Pos // by topic
 	firsts [1 << 10]Pos // by first segment
 	all    Pos
+
+	losses []loss // of the broker's, the newest ones
+	older  Pos    // of the newest one that is not among them
+}
+
+type loss struct {
+	pattern string
+	pos     Pos
+}
+
+const maxLosses = 32
+
+func (f *freed) broken(pattern string, p Pos) {
+	if len(f.losses) == maxLosses {
+		f.older = f.losses[0].pos
+		f.losses = append(f.losses[:0], f.losses[1:]...)
+	}
+	f.losses = append(f.losses, loss{pattern, p})
 }
 
 func (f *freed) add(name string, p Pos) {
@@ -94,12 +132,33 @@ func (f *freed) first(name string) *Pos {
 	return &f.firsts[maphash.String(f.seed, first)%uint64(len(f.firsts))]
 }
 
-func (f *freed) topic(name string) Pos { return *f.slot(name) }
+// topic is up to where a topic that nothing holds may have lost something.
+func (f *freed) topic(name string) Pos {
+	return f.loss(*f.slot(name), func(lost string) bool { return pattern.Covers(lost, name) })
+}
 
-// pattern is the greatest position that a freed topic which matches the pattern may have lost.
-func (f *freed) pattern(pattern string) Pos {
-	if pattern[0] == '*' || pattern[0] == '>' {
-		return f.all
+// loss is p, or the newest of the broker's losses that matter if that is after it.
+func (f *freed) loss(p Pos, matters func(lost string) bool) Pos {
+	for i := len(f.losses) - 1; i >= 0; i-- {
+		if x := &f.losses[i]; matters(x.pattern) {
+			return later(p, x.pos)
+		}
 	}
-	return *f.first(pattern)
+	return later(p, f.older)
+}
+
+func later(a, b Pos) Pos {
+	if b.Seq > a.Seq {
+		return b
+	}
+	return a
+}
+
+// matching is the same for all topics that a pattern matches.
+func (f *freed) matching(p string) Pos {
+	g := f.all
+	if p[0] != '*' && p[0] != '>' {
+		g = *f.first(p)
+	}
+	return f.loss(g, func(lost string) bool { return pattern.Overlap(lost, p) })
 }

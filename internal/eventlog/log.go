@@ -47,9 +47,10 @@ type Live struct {
 
 // Log is the memory of a hub. It is safe for concurrent use.
 type Log struct {
-	opts  Options
-	seed  maphash.Seed
-	pages pages
+	opts   Options
+	seed   maphash.Seed
+	pages  pages
+	losses *Topic // of the entries that are losses; it has no name and is not in topics
 
 	head    atomic.Uint64 // Seq of the newest entry
 	waiting atomic.Bool   // an append waits for a follower
@@ -72,7 +73,6 @@ type Log struct {
 	keptTopics list
 	goneTopics list // by gone, newest last
 	freed      freed
-	lossTopic  *Topic        // of the entries that are losses, once there was one
 	room       chan struct{} // closed and replaced when a follower that holds up an append has moved on
 	goneMark   uint64        // the greatest Seq that was ever lost
 	closed     bool
@@ -92,6 +92,9 @@ func New(opts Options) *Log {
 	}
 	l.headPos, l.floor = l.base, l.base
 	l.freed.seed = l.seed
+	l.losses = &Topic{ID: lossID, Row: &Row{}, Local: make([]*Members, opts.Shards), refs: 1}
+	l.ids = lossID + 1
+	l.pages.set(lossID, l.losses)
 	first := newSegment(minSegmentBytes, minSegmentRecords)
 	l.bytes = first.cost()
 	l.segs.Store(&[]*segment{first})
@@ -104,7 +107,7 @@ type Append struct {
 	From   string
 	Data   []byte
 	Binary bool
-	Loss   bool // Data is the pattern of what was lost
+	Loss   bool // Data is the pattern of what was lost, there is no Topic
 	When   time.Time
 
 	Pos Pos // the broker's; zero: the next of this log
@@ -153,10 +156,9 @@ func (l *Log) Append(ctx context.Context, m *Append) (pos Pos, wake uint64, err 
 
 // store writes the entry; it needs mu, and room in s.
 func (l *Log) store(s *segment, m *Append, pos Pos, payload, size int) (wake uint64) {
-	t := l.intern(m.Topic)
-	if m.Loss && l.lossTopic == nil {
-		l.lossTopic = t
-		t.refs++
+	t := l.losses
+	if !m.Loss {
+		t = l.intern(m.Topic)
 	}
 	op := frame.Text
 	r := record{seq: pos.Seq, tag: pos.Tag, when: m.When.UnixNano(), off: uint32(s.used), size: uint32(size)}
@@ -268,9 +270,12 @@ func (l *Log) forget(s *segment) {
 		r := &s.recs[i]
 		t := l.pages.get(s.topics[i])
 		t.entries.pop()
-		if t.entries.n < t.Row.Keep && r.flags&flagLoss == 0 {
+		switch {
+		case t == l.losses:
+			l.broken(s, r)
+		case t.entries.n < t.Row.Keep:
 			l.keep(t, s, r)
-		} else {
+		default:
 			l.lost(t, Pos{Seq: r.seq, Tag: r.tag})
 		}
 		l.release(t, 1)

@@ -36,7 +36,7 @@ type Replay struct {
 	start map[*Topic]uint64 // of each topic that has entries, the last that is left out
 }
 
-func (f *Filter) reset(ids uint32) {
+func (f *Filter) reset(l *Log) {
 	f.lists = len(f.Parts) <= maxLists
 	for i := range f.Parts {
 		f.Parts[i].Lost = false
@@ -47,7 +47,7 @@ func (f *Filter) reset(ids uint32) {
 	if f.lists {
 		return
 	}
-	n := int(ids)/64 + 1
+	n := int(l.ids)/64 + 1
 	if cap(f.yes) < n {
 		f.known, f.yes = make([]uint64, n), make([]uint64, n)
 	}
@@ -58,6 +58,7 @@ func (f *Filter) reset(ids uint32) {
 		f.wanted = make(map[uint32]*Topic)
 	}
 	clear(f.wanted)
+	f.set(l.losses, true)
 	for i := range f.Parts {
 		if t := f.Parts[i].Topic; t != nil {
 			f.set(t, true)
@@ -138,7 +139,7 @@ func (l *Log) Read(f *Filter, at Pos, lim Limit, dst []Entry) Result {
 			r.head = r.replay.UpTo
 		}
 	}
-	f.reset(l.ids)
+	f.reset(l)
 	more := at.Seq >= l.floor.Seq || r.older()
 	if !more || r.res.At.Seq >= r.head.Seq {
 		l.mu.Unlock()
@@ -274,7 +275,7 @@ func (r *reading) losses(at, until uint64, found func(t *Topic, p *Part, gone Po
 		if p.Topic != nil {
 			g = p.Topic.gone
 		} else {
-			g = r.l.freed.pattern(p.Pattern)
+			g = r.l.freed.matching(p.Pattern)
 		}
 		if g.Seq > at && g.Seq <= until && !found(p.Topic, p, g) {
 			return
@@ -326,12 +327,9 @@ func (r *reading) wants(t *Topic) bool {
 // merge reads the lists of a few topics. It needs mu.
 func (r *reading) merge() {
 	var next [maxLists + 1]int
-	topics := make([]*Topic, 0, maxLists+1)
+	topics := append(make([]*Topic, 0, maxLists+1), r.l.losses)
 	for i := range r.f.Parts {
 		topics = append(topics, r.f.Parts[i].Topic)
-	}
-	if r.l.lossTopic != nil {
-		topics = append(topics, r.l.lossTopic)
 	}
 	for i, t := range topics {
 		at := r.res.At.Seq
@@ -455,11 +453,7 @@ func (r *reading) resolve(s *segment, i int) bool {
 	if s.recs[i].seq <= r.l.floor.Seq {
 		return false
 	}
-	t := r.l.pages.get(s.topics[i])
-	if t == r.l.lossTopic {
-		r.f.set(t, true)
-	}
-	r.wants(t)
+	r.wants(r.l.pages.get(s.topics[i]))
 	return true
 }
 
@@ -468,7 +462,7 @@ func (r *reading) resolve(s *segment, i int) bool {
 func (l *Log) Newest(f *Filter, n int, upTo Pos) (begin Pos) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f.reset(l.ids)
+	f.reset(l)
 	f.Replay = &Replay{UpTo: upTo, start: make(map[*Topic]uint64)}
 	begin = upTo
 	add := func(t *Topic) {

@@ -187,7 +187,7 @@ func (l *Log) Changes(f *Filter, after, present uint64, size int, dst []*Value) 
 	if after >= s.order {
 		return vals, after, true
 	}
-	f.reset(l.ids)
+	f.reset(l)
 	r := reading{l: l, f: f}
 	i := sort.Search(len(s.changes), func(i int) bool { return s.changes[i].order > after })
 	for left := scanEntries; i < len(s.changes); i++ {

@@ -19,6 +19,9 @@ type Row struct {
 	MaxAge time.Duration // entries and values older than this are gone; zero: never
 }
 
+// lossID is the number of the topic of losses.
+const lossID = 0
+
 // Topic is an interned topic. It lives while something needs it: a subscription, an entry, a kept entry, a value.
 type Topic struct {
 	// Static after construction.
