@@ -229,7 +229,9 @@ func (r *logReader) readEvent() (m Message, ok bool) {
 }
 
 // replaying reports whether what comes next was there before the subscription.
-func (r *logReader) replaying() bool { return r.filter.Replay != nil && r.at.Seq < r.filter.Replay.UpTo.Seq }
+func (r *logReader) replaying() bool {
+	return r.filter.Replay != nil && r.at.Seq < r.filter.Replay.UpTo.Seq
+}
 
 func (r *logReader) readState() (m Message, ok bool) {
 	if !r.states {

@@ -41,15 +41,22 @@ func (r *subscribing) resolve(h *Hub, after string) {
 
 // since is the time of the oldest message that r will be sent.
 func (r *subscribing) since(h *Hub) time.Time {
+	now := time.Now()
+	part := eventlog.Part{Pattern: r.name}
+	if !pattern.HasWildcard(r.name) {
+		if part.Topic, _ = h.log.Interest(r.name); part.Topic == nil {
+			return now // nothing is stored of it
+		}
+	}
+	f := eventlog.Filter{Parts: []eventlog.Part{part}}
 	at := r.after
 	if !r.known {
-		f := eventlog.Filter{Parts: []eventlog.Part{{Pattern: r.name}}}
 		at = h.log.Newest(&f, r.replay, h.log.Head())
 	}
-	if t := h.log.When(at); !t.IsZero() {
+	if t := h.log.Oldest(&f, at, now); !t.IsZero() {
 		return t
 	}
-	return time.Now()
+	return now
 }
 
 // noHistory makes r begin now.

@@ -522,16 +522,16 @@ func (l *Log) Knows(p Pos) bool {
 	return i < int(s.n.Load()) && s.recs[i].seq == p.Seq && s.recs[i].tag == p.Tag
 }
 
-// When returns the time of the first entry after p, or zero.
-func (l *Log) When(p Pos) time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if p.Seq >= l.headPos.Seq {
-		return time.Time{}
+// Oldest returns the time of the first entry after at that f wants, or zero if there is none.
+func (l *Log) Oldest(f *Filter, at Pos, now time.Time) time.Time {
+	var first [1]Entry
+	for {
+		res := l.Read(f, at, Limit{Entries: 1, Bytes: 1, Now: now}, first[:0])
+		if len(res.Entries) > 0 {
+			return time.Unix(0, res.Entries[0].When)
+		}
+		if at = res.At; res.Done {
+			return time.Time{}
+		}
 	}
-	s, i := locate(*l.segs.Load(), p.Seq+1)
-	if i >= int(s.n.Load()) {
-		return time.Time{}
-	}
-	return time.Unix(0, s.recs[i].when)
 }
