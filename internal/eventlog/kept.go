@@ -14,6 +14,17 @@ type kept struct {
 	frame []byte
 }
 
+// keptRef is where an entry stands in the order of all that are kept.
+type keptRef struct {
+	pos   Pos
+	topic *Topic
+}
+
+// current reports whether the entry is still kept: those of a topic go oldest first.
+func (o *keptRef) current() bool {
+	return len(o.topic.kept) > 0 && o.pos.Seq >= o.topic.kept[0].rec.seq
+}
+
 func (k *kept) cost() int { return len(k.frame) + recordSize + 24 }
 
 // keep copies an entry out of its segment. It needs mu.
@@ -23,6 +34,7 @@ func (l *Log) keep(t *Topic, s *segment, r *record) {
 		l.keptTopics.moveToBack(&t.keptAt, t)
 	}
 	t.kept = append(t.kept, k)
+	l.keptOrder = append(l.keptOrder, keptRef{Pos{Seq: r.seq, Tag: r.tag}, t})
 	t.refs++
 	l.keptBytes += k.cost()
 	l.trimKept(t)
@@ -55,7 +67,42 @@ func (l *Log) dropKept(t *Topic, n int) {
 		t.kept = nil
 		l.keptTopics.remove(&t.keptAt)
 	}
+	if l.keptStale += n; l.keptStale > 64 && l.keptStale > len(l.keptOrder)/2 {
+		order := make([]keptRef, 0, len(l.keptOrder)-l.keptStale+64)
+		for i := range l.keptOrder {
+			if l.keptOrder[i].current() {
+				order = append(order, l.keptOrder[i])
+			}
+		}
+		l.keptOrder, l.keptStale = order, 0
+	}
 	l.release(t, n)
+}
+
+// after is the index of the first entry after seq, over those that are kept and those in the log.
+func (t *Topic) after(seq uint64) int {
+	if n := t.keptUpTo(seq); n < len(t.kept) {
+		return n
+	}
+	return len(t.kept) + t.entries.after(seq)
+}
+
+// seq is the number of the i-th entry.
+func (t *Topic) seq(i int) uint64 {
+	if i < len(t.kept) {
+		return t.kept[i].rec.seq
+	}
+	return t.entries.at(i - len(t.kept))
+}
+
+// entry reads the i-th entry.
+func (t *Topic) entry(segs []*segment, i int, e *Entry) {
+	if i < len(t.kept) {
+		t.kept[i].rec.entry(t, t.kept[i].frame, e)
+		return
+	}
+	s, k := locate(segs, t.seq(i))
+	s.fill(&s.recs[k], t, e)
 }
 
 // lost records that nothing is left of a topic up to p.

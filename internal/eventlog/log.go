@@ -71,7 +71,9 @@ type Log struct {
 	floor      Pos // of the newest entry that is no longer in the log; everything after it is
 	base       Pos // the place before the first entry that this log ever had
 	keptTopics list
-	goneTopics list // by gone, newest last
+	keptOrder  []keptRef // all that are kept, oldest first, and some that are not any more
+	keptStale  int       // how many of those
+	goneTopics list      // by gone, newest last
 	freed      freed
 	room       chan struct{} // closed and replaced when a follower that holds up an append has moved on
 	goneMark   uint64        // the greatest Seq that was ever lost

@@ -75,6 +75,14 @@ func (s *segment) find(v uint64, n int) int {
 	return lo
 }
 
+// before is the position of the record before the i-th, or that of whatever comes before the segment.
+func (s *segment) before(i int, first Pos) Pos {
+	if i == 0 {
+		return first
+	}
+	return Pos{Seq: s.recs[i-1].seq, Tag: s.recs[i-1].tag}
+}
+
 // size chooses the next segment after last: as many records and bytes as make both run out at the same time, growing
 // with the traffic.
 func (l *Log) size(last *segment, frame int) (bytes, records int) {

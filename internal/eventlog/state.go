@@ -188,14 +188,13 @@ func (l *Log) Changes(f *Filter, after, present uint64, size int, dst []*Value) 
 		return vals, after, true
 	}
 	f.reset(l)
-	r := reading{l: l, f: f}
 	i := sort.Search(len(s.changes), func(i int) bool { return s.changes[i].order > after })
 	for left := scanEntries; i < len(s.changes); i++ {
 		c := s.changes[i]
 		if left--; left < 0 {
 			return vals, after, false
 		}
-		if c.current() && !(c.topic.value.Gone && c.order <= present) && r.wantsAny(c.topic) {
+		if c.current() && !(c.topic.value.Gone && c.order <= present) && f.wants(c.topic) {
 			v := c.topic.value
 			if size -= len(v.Frame); size < 0 && len(vals) > len(dst) {
 				return vals, after, false
@@ -205,14 +204,6 @@ func (l *Log) Changes(f *Filter, after, present uint64, size int, dst []*Value) 
 		after = c.order
 	}
 	return vals, s.order, true
-}
-
-// wantsAny is wants, whichever way the filter is read.
-func (r *reading) wantsAny(t *Topic) bool {
-	if r.f.lists {
-		return r.f.match(t, false)
-	}
-	return r.wants(t)
 }
 
 // Values returns the present values of the topics that a pattern matches.

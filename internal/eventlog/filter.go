@@ -1,0 +1,107 @@
+package eventlog
+
+import "github.com/gohotline/hotline/internal/pattern"
+
+// maxLists is how many exact topics are read by merging their lists; for more, or patterns, the log is scanned.
+const maxLists = 8
+
+// Part is one subscription of a Filter: a topic or a pattern.
+type Part struct {
+	Topic   *Topic // nil: Pattern has wildcards
+	Pattern string
+	Lost    bool // out: the hole concerns it
+}
+
+// Filter says what a reader wants: what one of Parts matches. It is for one reader at a time.
+type Filter struct {
+	Parts  []Part
+	Replay *Replay // nil: the reader continues from where it was
+
+	// For the length of one call.
+	lists      bool
+	known, yes []uint64 // by topic id
+	wanted     map[uint32]*Topic
+}
+
+// Replay bounds the reading of the newest entries of each topic, see Newest. It reaches as far back as it reaches: what
+// it does not find any more is no hole. What comes after it is read as ever.
+type Replay struct {
+	UpTo  Pos
+	start map[*Topic]uint64 // of each topic that has entries, the last that is left out
+}
+
+// reset forgets what was found out about topics: a number may stand for another one by now. It needs Log.mu.
+func (f *Filter) reset(l *Log) {
+	f.lists = len(f.Parts) <= maxLists
+	for i := range f.Parts {
+		f.Parts[i].Lost = false
+		if f.Parts[i].Topic == nil {
+			f.lists = false
+		}
+	}
+	if f.lists {
+		return
+	}
+	n := int(l.ids)/64 + 1
+	if cap(f.yes) < n {
+		f.known, f.yes = make([]uint64, n), make([]uint64, n)
+	}
+	f.known, f.yes = f.known[:n], f.yes[:n]
+	clear(f.known)
+	clear(f.yes)
+	if f.wanted == nil {
+		f.wanted = make(map[uint32]*Topic)
+	}
+	clear(f.wanted)
+	f.set(l.losses, true)
+	for i := range f.Parts {
+		if t := f.Parts[i].Topic; t != nil {
+			f.set(t, true)
+		}
+	}
+}
+
+func (f *Filter) set(t *Topic, yes bool) {
+	f.known[t.ID/64] |= 1 << (t.ID % 64)
+	if yes {
+		f.yes[t.ID/64] |= 1 << (t.ID % 64)
+		f.wanted[t.ID] = t
+	}
+}
+
+// wants reports whether a part matches t. It needs Log.mu.
+func (f *Filter) wants(t *Topic) bool {
+	if f.lists {
+		return f.match(t, false)
+	}
+	if f.known[t.ID/64]&(1<<(t.ID%64)) == 0 {
+		f.set(t, f.match(t, false))
+	}
+	return f.yes[t.ID/64]&(1<<(t.ID%64)) != 0
+}
+
+// match reports whether a part matches t, and marks those parts as lost if asked.
+func (f *Filter) match(t *Topic, mark bool) (found bool) {
+	for i := range f.Parts {
+		p := &f.Parts[i]
+		if p.Topic == t || p.Topic == nil && pattern.Covers(p.Pattern, t.Name) {
+			if found = true; !mark {
+				break
+			}
+			p.Lost = true
+		}
+	}
+	return found
+}
+
+// overlap is match for a pattern.
+func (f *Filter) overlap(lost string, mark bool) (found bool) {
+	for i := range f.Parts {
+		p := &f.Parts[i]
+		if p.Topic != nil && pattern.Covers(lost, p.Topic.Name) || p.Topic == nil && pattern.Overlap(lost, p.Pattern) {
+			found = true
+			p.Lost = p.Lost || mark
+		}
+	}
+	return found
+}

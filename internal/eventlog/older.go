@@ -1,0 +1,103 @@
+package eventlog
+
+import "sort"
+
+// This file finds what is no longer in the log: kept entries, and holes.
+
+// older reads what is kept, for a filter that scans. True: the log comes next.
+func (r *reading) older() bool {
+	l, at := r.l, r.res.At
+	end := l.floor
+	if r.head.Seq < end.Seq {
+		end = r.head
+	}
+	hole := r.hole(end.Seq)
+	i := sort.Search(len(l.keptOrder), func(i int) bool { return l.keptOrder[i].pos.Seq > at.Seq })
+	for left := scanEntries; i < len(l.keptOrder) && l.keptOrder[i].pos.Seq <= end.Seq; i++ {
+		if left--; left < 0 {
+			if hole != 0 && hole <= at.Seq {
+				r.lapped(at.Seq)
+			} else {
+				r.stop(at)
+			}
+			return false
+		}
+		o := &l.keptOrder[i]
+		at = o.pos
+		if !o.current() || !r.f.wants(o.topic) || r.left(o.topic, at.Seq) {
+			continue
+		}
+		if hole != 0 && hole < at.Seq {
+			r.lapped(at.Seq - 1)
+			return false
+		}
+		var e Entry
+		k := &o.topic.kept[o.topic.keptUpTo(at.Seq)-1]
+		if k.rec.entry(o.topic, k.frame, &e); !r.add(&e) {
+			return false
+		}
+	}
+	if hole != 0 {
+		r.lapped(end.Seq)
+		return false
+	}
+	r.res.At = end
+	return r.res.Hole == NoHole
+}
+
+// hole is where the first loss after the position of the reader lies; 0: there is none up to end.
+func (r *reading) hole(end uint64) (first uint64) {
+	r.losses(end, func(_ *Topic, _ *Part, gone Pos) {
+		if first == 0 || gone.Seq < first {
+			first = gone.Seq
+		}
+	})
+	return first
+}
+
+// lapped marks the parts that have lost something up to until, and goes there. If something else comes first, it is
+// left to the next call.
+func (r *reading) lapped(until uint64) {
+	if r.res.Hole != NoHole || len(r.res.Entries) > 0 {
+		return
+	}
+	upTo := r.res.At
+	r.losses(until, func(t *Topic, p *Part, gone Pos) {
+		if p != nil {
+			p.Lost = true
+		} else {
+			r.f.match(t, true)
+		}
+		upTo = later(upTo, gone)
+	})
+	r.res.Hole, r.res.At = Lapped, upTo
+}
+
+// losses calls found with each topic or part that has lost something after the position of the reader and not after
+// until, and up to where.
+func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) {
+	at := r.res.At.Seq
+	if until = min(until, r.l.floor.Seq); r.replay != nil || at >= until {
+		return
+	}
+	for i := range r.f.Parts {
+		p := &r.f.Parts[i]
+		var g Pos
+		if p.Topic != nil {
+			g = p.Topic.gone
+		} else {
+			g = r.l.freed.matching(p.Pattern)
+		}
+		if g.Seq > at && g.Seq <= until {
+			found(p.Topic, p, g)
+		}
+	}
+	if r.f.lists {
+		return
+	}
+	for e := r.l.goneTopics.last; e != nil && e.mark > at; e = e.prev {
+		if g := e.topic.gone; g.Seq > at && g.Seq <= until && r.f.wants(e.topic) {
+			found(e.topic, nil, g)
+		}
+	}
+}
