@@ -69,7 +69,7 @@ func (f *Filter) set(t *Topic, yes bool) {
 	}
 }
 
-// wants reports whether a part matches t. It needs Log.mu.
+// wants reports whether a part matches t.
 func (f *Filter) wants(t *Topic) bool {
 	if f.lists {
 		return f.match(t, false)

@@ -53,6 +53,7 @@ type Log struct {
 	losses *Topic // of the entries that are losses; it has no name and is not in topics
 
 	head    atomic.Uint64 // Seq of the newest entry
+	evicted atomic.Uint64 // Seq of the newest entry that is no longer in the log: of floor
 	waiting atomic.Bool   // an append waits for a follower
 
 	segs atomic.Pointer[[]*segment] // oldest first, never empty; replaced, not changed
@@ -268,6 +269,8 @@ func (l *Log) evict() bool {
 // forget takes the entries of a segment out of their topics' lists.
 func (l *Log) forget(s *segment) {
 	n := int(s.n.Load())
+	l.floor = s.before(n, l.floor)
+	l.evicted.Store(l.floor.Seq)
 	for i := range n {
 		r := &s.recs[i]
 		t := l.pages.get(s.topics[i])
@@ -284,9 +287,6 @@ func (l *Log) forget(s *segment) {
 	}
 	l.entries -= n
 	l.bytes -= s.cost()
-	if n > 0 {
-		l.floor = Pos{Seq: s.recs[n-1].seq, Tag: s.recs[n-1].tag}
-	}
 }
 
 // passed reports whether every follower is past seq. One that sleeps has been past everything since then: only

@@ -228,11 +228,10 @@ func (r *reading) scan(segs []*segment) {
 // resolve finds out whether the topic of a record is wanted. False: the entry has been evicted meanwhile, so that its
 // number may stand for another topic by now; the next Read will find a hole.
 func (r *reading) resolve(s *segment, i int) bool {
-	r.l.mu.Lock()
-	defer r.l.mu.Unlock()
-	if s.recs[i].seq <= r.l.floor.Seq {
+	t := r.l.pages.get(s.topics[i])
+	if s.recs[i].seq <= r.l.evicted.Load() { // after get: an entry holds its topic until evicted says that it has left
 		return false
 	}
-	r.f.wants(r.l.pages.get(s.topics[i]))
+	r.f.wants(t)
 	return true
 }
