@@ -81,6 +81,8 @@ func NewHub(opts *HubOptions) *Hub {
 		h.loops.Go(sh.run)
 	}
 	h.feed = newFeed(h)
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.janitor = time.AfterFunc(time.Second, h.clean)
 	return h
 }
