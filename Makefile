@@ -20,7 +20,7 @@ FUZZTIME ?= 10s
 BENCH ?= .
 # Users' programs that the library has to go on compiling and serving, where they are checked out beside it.
 PROGRAMS_DIR ?= ../shared/programs
-PROGRAMS     ?= p10tenants p11tutorial
+PROGRAMS     ?= p03shop p04dash p06board p10tenants p11tutorial
 
 BROWSER_DIR := internal/itest/browser
 

@@ -311,7 +311,7 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 			delete(header, name) // of the answer that a compressing middleware expected
 		}
 	}
-	header.Write(&b)
+	_ = header.Write(&b) // a buffer takes it
 	b.WriteString("\r\n")
 	if _, err := nc.Write(b.Bytes()); err != nil {
 		nc.Close()

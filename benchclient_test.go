@@ -92,9 +92,7 @@ func runBenchClients(arg string) {
 	counts := make([]atomic.Int64, conns)
 	ready.Add(conns)
 	for i := range conns {
-		got.Add(1)
-		go func() {
-			defer got.Done()
+		got.Go(func() {
 			c, err := benchDial(f[0], f[2] == "true")
 			if err != nil {
 				fmt.Fprintln(os.Stderr, "load process:", err)
@@ -113,7 +111,7 @@ func runBenchClients(arg string) {
 					}
 				}
 			})
-		}()
+		})
 		if i%100 == 99 {
 			time.Sleep(10 * time.Millisecond)
 		}

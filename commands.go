@@ -43,7 +43,7 @@ func (c *Conn) run() {
 		c.mu.Lock()
 		cause := c.closing.cause
 		c.mu.Unlock()
-		h.guard("OnDisconnect", func() error {
+		_ = h.guard("OnDisconnect", func() error {
 			h.opts.OnDisconnect(context.Background(), c, cause)
 			return nil
 		})

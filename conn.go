@@ -428,7 +428,7 @@ func (c *Conn) linger(last []byte, err error) {
 		if c.unread {
 			// A socket that is closed with something to read is reset, and what it was sent before may be lost.
 			c.sock.SetReadDeadline(until)
-			io.Copy(io.Discard, c.sock)
+			_, _ = io.Copy(io.Discard, c.sock)
 		}
 	}()
 }
@@ -468,4 +468,4 @@ func (g *group) Go(f func()) {
 	})
 }
 
-func (g *group) Wait() { g.g.Wait() }
+func (g *group) Wait() { _ = g.g.Wait() }

@@ -224,9 +224,7 @@ func TestBadTextFirst(t *testing.T) {
 // TestDeflateBomb is row 15: what inflates beyond the limit is refused there, and not in memory.
 func TestDeflateBomb(t *testing.T) {
 	w := newRealWorld(t, &HubOptions{Compression: true})
-	zeros := make([]byte, 64<<20)
-	bomb := frame.NewDeflater().Append(nil, zeros)
-	zeros = nil
+	bomb := frame.NewDeflater().Append(nil, make([]byte, 64<<20))
 	heap := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats

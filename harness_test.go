@@ -2,7 +2,6 @@ package hotline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -248,11 +247,3 @@ func (c *testClient) closed() (code int, reason string, frames []wire.ServerFram
 }
 
 func (c *testClient) close() { c.ws.Close(websocket.StatusNormalClosure, "") }
-
-func mustJSON(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return string(b)
-}

@@ -21,7 +21,6 @@ type presence struct {
 type holding struct {
 	conns map[*Conn]struct{}
 	row   *row
-	last  publication // what was published last, to publish it again if another hub cleared it
 	timer *time.Timer // running: nobody holds it
 }
 
@@ -51,8 +50,6 @@ func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos
 		h.timer = nil
 	}
 	h.conns[p.conn] = struct{}{}
-	h.last = p
-	h.last.conn = nil
 	p.conn.mu.Lock()
 	if p.conn.held == nil {
 		p.conn.held = make(map[string]struct{})
@@ -124,25 +121,6 @@ func (x *presence) clear(topic string, h *holding) {
 	defer cancel()
 	if _, err := x.hub.put(ctx, publication{topic: topic, row: h.row, payload: payload{data: null}}); err != nil {
 		x.hub.log_().Warn("hotline: clearing a Presence value failed", "topic", topic, "error", err)
-	}
-}
-
-// cleared is called when another hub has cleared a value: if somebody here holds it, it is published again.
-func (x *presence) cleared(topic string) {
-	x.mu.Lock()
-	h := x.topics[topic]
-	again := h != nil && len(h.conns) > 0 && !x.closed
-	var p publication
-	if again {
-		p = h.last
-	}
-	x.mu.Unlock()
-	if again {
-		x.hub.group.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
-			defer cancel()
-			x.hub.put(ctx, p)
-		})
 	}
 }
 

@@ -119,9 +119,7 @@ func (c *Conn) drain(ctx context.Context, at time.Time, retry time.Duration) {
 	}
 	why := &closing{code: wire.CloseRestart, reason: "the server is restarting", retry: retry,
 		cause: fmt.Errorf("%w: the hub is shutting down", ErrClosed)}
-	c.commands.Lock() // a command that runs is answered first; those that come later are refused
-	c.commands.Unlock()
-	head := c.hub.log.Head()
+	head := c.answered()
 	arrived := make(chan struct{})
 	c.shard.do(func() { c.shard.await(c.peer, head, arrived) })
 	select {
@@ -130,6 +128,14 @@ func (c *Conn) drain(ctx context.Context, at time.Time, retry time.Duration) {
 	case <-c.ctx.Done():
 	}
 	c.end(why)
+}
+
+// answered waits until the command that runs has been answered, and returns the head of the log then. Commands that
+// come later are refused.
+func (c *Conn) answered() eventlog.Pos {
+	c.commands.Lock()
+	defer c.commands.Unlock()
+	return c.hub.log.Head()
 }
 
 // await closes there once p has been sent everything up to head.

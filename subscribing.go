@@ -176,7 +176,7 @@ func checkPattern(p string) error {
 // refusal maps an error to the code of the protocol, and whether the client is to try again. One rule holds for the
 // errors of all hooks: what wraps ErrDenied or ErrInvalid is final, anything else is temporary.
 func refusal(err error) (code string, again bool) {
-	var large errTooLarge
+	var large tooLargeError
 	switch {
 	case errors.Is(err, ErrDenied):
 		return wire.CodeDenied, false
@@ -210,11 +210,11 @@ func told(err error) string {
 	return "internal error"
 }
 
-// errTooLarge is an ErrInvalid that the protocol has a code of its own for.
-type errTooLarge struct{ n, limit int }
+// tooLargeError is an ErrInvalid that the protocol has a code of its own for.
+type tooLargeError struct{ n, limit int }
 
-func (e errTooLarge) Error() string {
+func (e tooLargeError) Error() string {
 	return fmt.Sprintf("hotline: invalid: the message has %d bytes, the limit is %d", e.n, e.limit)
 }
 
-func (e errTooLarge) Unwrap() error { return ErrInvalid }
+func (e tooLargeError) Unwrap() error { return ErrInvalid }
