@@ -149,14 +149,16 @@ func (c *Conn) refuse(why *closing) {
 func (h *Hub) greet(c *Conn, r *http.Request) {
 	var first hello
 	token := bearer(r)
+	if !h.meet(c) {
+		h.turnAway(c, c.because(wire.CloseRestart, told(errShutdown), errShutdown))
+		return
+	}
 	if !c.plain {
-		c.sock.SetReadDeadline(time.Now().Add(min(h.limits.HelloTimeout, 1<<40*time.Nanosecond)))
 		req, err := c.readHello()
 		if err != nil {
 			h.turnAway(c, c.readEnd(err))
 			return
 		}
-		c.sock.SetReadDeadline(time.Time{})
 		first.req = req
 		if req.Token != "" {
 			token = req.Token
@@ -186,6 +188,9 @@ var errShutdown = fmt.Errorf("%w: the server is shutting down", ErrClosed)
 
 // turnAway refuses a connection after the upgrade: browsers can't read an HTTP refusal.
 func (h *Hub) turnAway(c *Conn, why *closing) {
+	h.mu.Lock()
+	delete(h.early, c)
+	h.mu.Unlock()
 	h.stats.refused.Add(1)
 	h.conns.Add(-1)
 	h.log_().Debug("hotline: connection refused", "conn", c.id, "code", why.code, "error", why.cause)

@@ -136,6 +136,8 @@ func (c *Conn) readEnd(err error) *closing {
 			reason = string(c.under.answer[2:])
 		}
 		return c.because(wire.CloseFrameError, reason, err)
+	case c.ctx.Err() != nil: // it awaits a hello; or it has ended already, and this does not count
+		return c.because(wire.CloseRestart, told(errShutdown), errShutdown)
 	case errors.Is(err, os.ErrDeadlineExceeded): // there is none but that of the hello
 		return c.because(wire.CloseNoPong, fmt.Sprintf("no hello within %s", c.hub.limits.HelloTimeout), nil)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +45,8 @@ type Hub struct {
 
 	mu      sync.Mutex
 	all     map[*Conn]struct{}
-	closing bool // Shutdown or Close has begun
+	early   map[*Conn]struct{} // not yet authenticated
+	closing bool               // Shutdown or Close has begun
 	readers map[*Subscription]struct{}
 	janitor *time.Timer
 	down    chan struct{} // closed when Shutdown or Close is over; nil: neither has begun
@@ -57,7 +59,10 @@ func NewHub(opts *HubOptions) *Hub {
 	if err := opts.Validate(); err != nil {
 		panic(err)
 	}
-	h := &Hub{all: make(map[*Conn]struct{}), readers: make(map[*Subscription]struct{}), ended: make(chan struct{})}
+	h := &Hub{
+		all: make(map[*Conn]struct{}), early: make(map[*Conn]struct{}), readers: make(map[*Subscription]struct{}),
+		ended: make(chan struct{}),
+	}
 	if opts != nil {
 		h.opts = *opts
 	}
@@ -122,10 +127,36 @@ func (h *Hub) place() *shard {
 	return best
 }
 
-// register makes a connection known; false: the hub is closing.
+// meet notes a connection that is to say hello within the time for that; false: the hub is closing.
+func (h *Hub) meet(c *Conn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return false
+	}
+	h.early[c] = struct{}{}
+	if limit := h.limits.HelloTimeout; limit != math.MaxInt64 {
+		c.sock.SetReadDeadline(time.Now().Add(limit))
+	}
+	return true
+}
+
+// hurry ends the wait for hellos.
+func (h *Hub) hurry() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.early {
+		c.cancel(errShutdown)
+		c.sock.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// register makes a connection known that is authenticated; false: the hub is closing.
 func (h *Hub) register(c *Conn) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.early, c)
+	c.sock.SetReadDeadline(time.Time{})
 	if h.closing {
 		return false
 	}

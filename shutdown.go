@@ -91,6 +91,7 @@ func (h *Hub) finish() {
 	for _, c := range h.snapshot() {
 		c.close(wire.CloseRestart, "the server is shutting down", nil)
 	}
+	h.hurry()
 	h.serving.Wait()
 	for _, c := range h.snapshot() { // which were in their handshake
 		c.close(wire.CloseRestart, "the server is shutting down", nil)

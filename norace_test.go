@@ -1,0 +1,5 @@
+//go:build !race
+
+package hotline
+
+const raceEnabled = false

@@ -1,0 +1,460 @@
+package hotline
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/gohotline/hotline/internal/memnet"
+	"github.com/gohotline/hotline/internal/pattern"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// strict is a client that keeps itself connected and follows the five rules of the protocol and nothing else: it takes
+// nothing for granted that the hub has not said, and reports to the oracle whatever the rules do not allow.
+type strict struct {
+	// Static after construction.
+	w    *world
+	o    *oracle
+	name string
+	link *memnet.Link
+	done chan struct{} // closed when run has ended
+
+	mu      sync.Mutex
+	ws      *websocket.Conn // nil: not connected
+	pos     string          // rule 1
+	subs    []*strictSub
+	last    int64 // number of a subscription, of this connection
+	waiting []*strictPub
+	ref     uint64
+	stopped bool
+	sabot   func(f *wire.ServerFrame) bool // reports whether the frame is to be ignored
+	dials   int
+}
+
+// strictSub is one subscription in the life of the client, whatever its numbers on the wire.
+type strictSub struct {
+	topic  string
+	after  string // what the application asked for
+	replay int
+
+	num    int64  // on this connection; 0: none
+	fresh  bool   // nothing was received yet
+	own    string // rule 2
+	joined bool   // it has had its ok
+	ending bool   // unsub was sent: what comes is dropped
+	remove bool   // and it is over then; otherwise it was parked
+
+	log    *subLog
+	values map[string]value
+	shown  map[string]bool // topics that were shown since State began again
+}
+
+type value struct {
+	rev  uint64
+	data string
+}
+
+type strictPub struct {
+	ref              uint64
+	topic, data, key string
+}
+
+// newStrict starts a client. It runs until stop.
+func newStrict(w *world, o *oracle, name string) *strict {
+	c := &strict{w: w, o: o, name: name, link: w.net.Link(), done: make(chan struct{})}
+	go c.run()
+	return c
+}
+
+func (c *strict) run() {
+	defer close(c.done)
+	rng := rand.New(rand.NewPCG(1, uint64(len(c.name))))
+	for {
+		c.mu.Lock()
+		stopped := c.stopped
+		c.mu.Unlock()
+		if stopped {
+			return
+		}
+		c.session()
+		time.Sleep(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
+	}
+}
+
+// stop ends run and waits for it.
+func (c *strict) stop() {
+	c.mu.Lock()
+	c.stopped = true
+	ws := c.ws
+	c.mu.Unlock()
+	if ws != nil {
+		ws.CloseNow()
+	}
+	<-c.done
+}
+
+// session is one connection.
+func (c *strict) session() {
+	t, err := c.w.tryDial(c.link, wire.Protocol)
+	if err != nil {
+		return
+	}
+	defer t.ws.CloseNow()
+	c.mu.Lock()
+	c.ws, c.last = t.ws, 0
+	c.dials++
+	if c.stopped {
+		c.mu.Unlock()
+		return
+	}
+	c.sayHello()
+	c.mu.Unlock()
+	for first := true; ; first = false {
+		ctx, cancel := context.WithTimeout(context.Background(), 35*time.Second)
+		typ, msg, err := t.ws.Read(ctx)
+		cancel()
+		if err != nil {
+			break
+		}
+		f, err := wire.DecodeServer(msg, typ == websocket.MessageBinary)
+		if err != nil {
+			c.o.fail("%s: %q: %v", c.name, msg, err)
+		}
+		if first != (f.Op == "welcome") {
+			c.o.fail("%s: %q as the first frame", c.name, msg)
+		}
+		c.mu.Lock()
+		c.handle(&f)
+		c.mu.Unlock()
+	}
+	c.mu.Lock()
+	c.dropped()
+	c.mu.Unlock()
+}
+
+// sayHello sends the hello and, first of all, the publishes that were not answered (rule 5). It needs mu, as do all
+// that follow.
+func (c *strict) sayHello() {
+	var subs []string
+	for _, s := range c.subs {
+		subs = append(subs, c.request(s, ""))
+	}
+	c.send(`{"op":"hello","subs":[%s]}`, strings.Join(subs, ","))
+	for _, p := range c.waiting {
+		c.sendPub(p)
+	}
+}
+
+// request makes what a subscription presents (rule 4).
+func (c *strict) request(s *strictSub, op string) string {
+	c.last++
+	s.num, s.joined, s.ending = c.last, false, false
+	s.shown = make(map[string]bool)
+	r := fmt.Sprintf(`{%s"sub":%d,"topic":%q`, op, s.num, s.topic)
+	if s.fresh {
+		s.log.begin(s.after, s.replay)
+		if s.after != "" {
+			r += fmt.Sprintf(`,"after":%q`, s.after)
+		}
+		if s.replay > 0 {
+			r += fmt.Sprintf(`,"replay":%d`, s.replay)
+		}
+	} else {
+		s.log.resume(s.own)
+		r += fmt.Sprintf(`,"after":%q`, s.own)
+	}
+	return r + "}"
+}
+
+func (c *strict) send(format string, args ...any) {
+	if c.ws == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c.ws.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...))
+}
+
+// dropped notes where everything stands: the connection is gone.
+func (c *strict) dropped() {
+	c.ws = nil
+	c.subs = slices.DeleteFunc(c.subs, func(s *strictSub) bool { return s.ending && s.remove })
+	for _, s := range c.subs {
+		if s.joined && !s.ending {
+			s.own = c.pos
+		}
+		s.num, s.joined, s.ending = 0, false, false
+	}
+}
+
+func (c *strict) find(num int64) *strictSub {
+	for _, s := range c.subs {
+		if s.num == num && num != 0 {
+			return s
+		}
+	}
+	return nil
+}
+
+// handle does what the rules say.
+func (c *strict) handle(f *wire.ServerFrame) {
+	if c.sabot != nil && c.sabot(f) {
+		return
+	}
+	s := c.find(f.Sub)
+	if s == nil && f.Sub != 0 {
+		c.o.fail("%s: %s for a number that is not used", c.name, brief(*f))
+		return
+	}
+	switch f.Op {
+	case "welcome", "bye":
+	case "ping":
+		c.send(`{"op":"pong"}`)
+	case "at":
+		c.advance(f, nil)
+	case "gap":
+		c.gap(f, s)
+	case "reset":
+		s.joined, s.own = false, c.pos
+		s.shown = make(map[string]bool)
+	case "end":
+		c.ended(f, s)
+	case "":
+		c.message(f, s)
+	case "ok":
+		if f.HasRef {
+			c.answered(f)
+			return
+		}
+		c.advance(f, nil)
+		if s.joined {
+			c.o.fail("%s: a second ok for %d", c.name, s.num)
+		}
+		if s.joined = true; s.ending {
+			return
+		}
+		s.fresh, s.own = false, ""
+		s.log.ok(f.At)
+		s.prune()
+	case "err":
+		if f.HasRef && f.Again {
+			return // it is sent again on the next connection
+		}
+		c.o.fail("%s: %+v", c.name, *f)
+	default:
+		c.o.fail("%s: unknown op %q", c.name, f.Op)
+	}
+}
+
+// advance is rule 1: the hub says that the connection has everything up to f.At. except have had a gap.
+func (c *strict) advance(f *wire.ServerFrame, except []int64) {
+	c.pos = f.At
+	for _, s := range c.subs {
+		if s.joined && !s.ending && !slices.Contains(except, s.num) {
+			s.log.at(f.At, brief(*f))
+		}
+	}
+}
+
+func (c *strict) gap(f *wire.ServerFrame, s *strictSub) {
+	if s != nil { // it concerns this one alone, which has not joined
+		if s.joined || len(f.Subs) != 1 || f.Subs[0] != s.num {
+			c.o.fail("%s: a tagged %s", c.name, brief(*f))
+		}
+		if !s.ending {
+			s.own, s.fresh = f.At, false
+			s.log.gap(f.At, f.Missed, f.Cause)
+		}
+		return
+	}
+	if len(f.Subs) == 0 {
+		c.o.fail("%s: a gap for nobody", c.name)
+	}
+	for _, n := range f.Subs {
+		switch s := c.find(n); {
+		case s == nil || !s.joined:
+			c.o.fail("%s: %s, but %d has not joined", c.name, brief(*f), n)
+		case !s.ending:
+			s.log.gap(f.At, f.Missed, f.Cause)
+		}
+	}
+	c.advance(f, f.Subs)
+}
+
+func (c *strict) ended(f *wire.ServerFrame, s *strictSub) {
+	switch {
+	case f.Code != "" && !f.Again || f.Code == "" && !s.ending:
+		c.o.fail("%s: %s", c.name, brief(*f))
+	case s.ending && s.remove:
+		c.subs = slices.DeleteFunc(c.subs, func(o *strictSub) bool { return o == s })
+		return
+	}
+	s.num, s.ending, s.joined = 0, false, false
+	if f.Code == "" {
+		c.send("%s", c.request(s, `"op":"sub",`))
+	}
+}
+
+// message is rules 2 and 3.
+func (c *strict) message(f *wire.ServerFrame, s *strictSub) {
+	if s != nil {
+		if s.joined {
+			c.o.fail("%s: %s, tagged, after its ok", c.name, brief(*f))
+		}
+		if s.ending {
+			return
+		}
+		if f.ID != "" {
+			s.own, s.fresh = f.ID, false
+		}
+		c.deliver(s, f)
+		return
+	}
+	if f.ID != "" {
+		c.pos = f.ID
+	}
+	found := false
+	for _, s := range c.subs {
+		if !s.joined || !pattern.Covers(s.topic, f.Topic) {
+			continue
+		}
+		if found = true; !s.ending {
+			c.deliver(s, f)
+		}
+	}
+	if !found && f.ID+f.Rev != "" { // a signal may come while the subscription still joins
+		c.o.fail("%s: %s, but nobody is subscribed to that", c.name, brief(*f))
+	}
+}
+
+func (c *strict) deliver(s *strictSub, f *wire.ServerFrame) {
+	switch {
+	case f.ID != "":
+		s.log.message(f.Topic, f.ID, string(f.Data))
+	case f.Rev != "":
+		s.value(c, f)
+	}
+}
+
+// value takes a State value. One that it has already is dropped; one that is older must not come.
+func (s *strictSub) value(c *strict, f *wire.ServerFrame) {
+	v := value{seqOf(f.Rev), string(f.Data)}
+	if f.Gone {
+		v.data = ""
+	}
+	old, ok := s.values[f.Topic]
+	s.shown[f.Topic] = true
+	if ok && v.rev < old.rev {
+		c.o.fail("%s: %s has rev %d after %d", c.name, brief(*f), v.rev, old.rev)
+	}
+	if s.values == nil {
+		s.values = make(map[string]value)
+	}
+	s.values[f.Topic] = v
+	c.o.stateSeen(f.Topic, v)
+}
+
+// prune drops what was not among the present values, now that all have come.
+func (s *strictSub) prune() {
+	for topic, v := range s.values {
+		if !s.shown[topic] {
+			s.values[topic] = value{v.rev, ""}
+		}
+	}
+}
+
+func (c *strict) answered(f *wire.ServerFrame) {
+	i := slices.IndexFunc(c.waiting, func(p *strictPub) bool { return p.ref == f.Ref })
+	if i != 0 {
+		c.o.fail("%s: answer %d is for the %dth that waits", c.name, f.Ref, i)
+		return
+	}
+	p := c.waiting[0]
+	c.waiting = c.waiting[1:]
+	c.o.accepted(p.topic, p.data, f.ID)
+}
+
+// What a test does with it.
+
+func (c *strict) subscribe(topic, after string, replay int) *strictSub {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &strictSub{topic: topic, after: after, replay: replay, fresh: true}
+	s.log = c.o.newSub(c.name, topic)
+	c.subs = append(c.subs, s)
+	if c.ws != nil {
+		c.send("%s", c.request(s, `"op":"sub",`))
+	}
+	return s
+}
+
+// unsubscribe ends a subscription; if it is to be parked it is made again from where it stands now.
+func (c *strict) unsubscribe(s *strictSub, park bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.ending || park && s.fresh {
+		return
+	}
+	if s.joined {
+		s.own = c.pos
+	}
+	if s.ending, s.remove = true, !park; !park {
+		s.log.finished = true
+	}
+	if c.ws != nil && s.num != 0 {
+		c.send(`{"op":"unsub","sub":%d}`, s.num)
+	} else if !park {
+		c.subs = slices.DeleteFunc(c.subs, func(o *strictSub) bool { return o == s })
+	} else {
+		s.ending = false
+	}
+}
+
+func (c *strict) publish(topic, data, key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ref++
+	p := &strictPub{c.ref, topic, data, key}
+	c.waiting = append(c.waiting, p)
+	c.o.attempt(topic, data)
+	c.sendPub(p)
+}
+
+func (c *strict) sendPub(p *strictPub) {
+	c.send(`{"op":"pub","ref":%d,"topic":%q,"data":%s,"key":%q}`, p.ref, p.topic, p.data, p.key)
+}
+
+// closeWS closes the connection as a browser does that leaves the page.
+func (c *strict) closeWS() {
+	c.mu.Lock()
+	ws := c.ws
+	c.mu.Unlock()
+	if ws != nil {
+		ws.Close(websocket.StatusGoingAway, "")
+	}
+}
+
+// settled reports whether all subscriptions have joined and all publishes were answered.
+func (c *strict) settled() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ws == nil {
+		return fmt.Errorf("%s is not connected", c.name)
+	}
+	for _, s := range c.subs {
+		if !s.joined || s.ending {
+			return fmt.Errorf("%s: %q has not joined (%+v)", c.name, s.topic, *s)
+		}
+	}
+	if len(c.waiting) > 0 {
+		return fmt.Errorf("%s: %d publishes were not answered", c.name, len(c.waiting))
+	}
+	return nil
+}
