@@ -228,13 +228,3 @@ func (j *journal) String() string {
 	defer j.mu.Unlock()
 	return strings.Join(j.lines, "")
 }
-
-// eventually waits, in real time, for what only a kernel brings about.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}

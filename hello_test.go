@@ -141,17 +141,15 @@ func TestEarlyFrames(t *testing.T) {
 	for name, real := range map[string]bool{"in memory": false, "on a socket": true} {
 		t.Run(name, func(t *testing.T) {
 			var c *rawClient
-			var w *world
 			early := clientFrame(frame.Text, true, []byte(helloFrame("", "a")))
 			for i := range 50 {
 				early = append(early, clientFrame(frame.Text, true, fmt.Appendf(nil, `{"op":"pub","ref":%d,"topic":"a","data":%d}`, i, i))...)
 			}
 			if real {
 				rw := newRealWorld(t, nil)
-				w = rw.world
 				c = rw.raw(wire.Protocol + "\r\nX: y\r\n\r\n" + string(early) + "\r\n") // what follows is no frame
 			} else {
-				w = newWorld(t, nil)
+				w := newWorld(t, nil)
 				c = w.raw(wire.Protocol + "\r\nX: y\r\n\r\n" + string(early) + "\r\n")
 			}
 			var got []string
