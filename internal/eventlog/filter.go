@@ -24,10 +24,19 @@ type Filter struct {
 }
 
 // Replay bounds the reading of the newest entries of each topic, see Newest. It reaches as far back as it reaches: what
-// it does not find any more is no hole. What comes after it is read as ever.
+// was not there when it began is no hole, nor is what is gone before it has returned anything. After that its reader
+// has a position, and what is lost behind that is a hole as ever.
 type Replay struct {
 	UpTo  Pos
 	start map[*Topic]uint64 // of each topic that has entries, the last that is left out
+	freed []uint64          // of each part with wildcards, where topics that nothing holds had lost something
+	begun bool              // something was returned
+}
+
+// misses reports whether a loss of t up to gone is one for the reader of a replay.
+func (p *Replay) misses(t *Topic, gone uint64) bool {
+	start, ok := p.start[t]
+	return ok && gone > start
 }
 
 // reset forgets what was found out about topics: a number may stand for another one by now. It needs Log.mu.

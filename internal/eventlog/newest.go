@@ -31,11 +31,13 @@ func (l *Log) Newest(f *Filter, n int, upTo Pos) (begin Pos) {
 		}
 	}
 	wild := false
+	f.Replay.freed = make([]uint64, len(f.Parts))
 	for i := range f.Parts {
 		if t := f.Parts[i].Topic; t != nil {
 			add(t)
 		} else {
 			wild = true
+			f.Replay.freed[i] = l.freed.matching(f.Parts[i].Pattern).Seq
 		}
 	}
 	if wild {

@@ -77,18 +77,21 @@ func (r *reading) lapped(until uint64) {
 // until, and up to where.
 func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) {
 	at := r.res.At.Seq
-	if until = min(until, r.l.floor.Seq); r.replay != nil || at >= until {
+	if until = min(until, r.l.floor.Seq); r.replay != nil && !r.replay.begun || at >= until {
 		return
 	}
 	for i := range r.f.Parts {
 		p := &r.f.Parts[i]
 		var g Pos
+		var counts bool
 		if p.Topic != nil {
 			g = p.Topic.gone
+			counts = r.replay == nil || r.replay.misses(p.Topic, g.Seq)
 		} else {
 			g = r.l.freed.matching(p.Pattern)
+			counts = r.replay == nil || g.Seq > r.replay.freed[i]
 		}
-		if g.Seq > at && g.Seq <= until {
+		if counts && g.Seq > at && g.Seq <= until {
 			found(p.Topic, p, g)
 		}
 	}
@@ -96,7 +99,8 @@ func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) 
 		return
 	}
 	for e := r.l.goneTopics.last; e != nil && e.mark > at; e = e.prev {
-		if g := e.topic.gone; g.Seq > at && g.Seq <= until && r.f.wants(e.topic) {
+		if g := e.topic.gone; g.Seq > at && g.Seq <= until && r.f.wants(e.topic) &&
+			(r.replay == nil || r.replay.misses(e.topic, g.Seq)) {
 			found(e.topic, nil, g)
 		}
 	}

@@ -59,6 +59,9 @@ func (l *Log) Read(f *Filter, at Pos, lim Limit, dst []Entry) Result {
 	if segs != nil {
 		r.scan(segs)
 	}
+	if r.replay != nil && len(r.res.Entries) > 0 {
+		r.replay.begun = true
+	}
 	r.res.Done = r.res.At.Seq >= r.end.Seq && r.res.Hole == NoHole
 	return r.res
 }

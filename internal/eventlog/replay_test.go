@@ -1,0 +1,50 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestReplayLosesMidway: a replay that has returned something has a reader with a position, and what is dropped behind
+// that before it was read is a hole. What is dropped before it returned anything is not.
+func TestReplayLosesMidway(t *testing.T) {
+	for name, begun := range map[string]bool{"begun": true, "not begun": false} {
+		t.Run(name, func(t *testing.T) {
+			row := &Row{Keep: 4}
+			l := New(Options{
+				Bytes: 1 << 20, Age: time.Minute, KeptBytes: 1 << 20, StateBytes: 1 << 20, Values: 10, Tombstones: time.Minute,
+				Shards: 1, Tag: 1, Row: func(string) *Row { return row }, Live: func(uint64, Live) {},
+			})
+			now := time.Now()
+			publish := func(n int) {
+				for i := range n {
+					if _, _, err := l.Append(context.Background(), &Append{Topic: "kept.k", Data: fmt.Append(nil, i), When: now}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			publish(4)
+			now = now.Add(2 * time.Minute)
+			l.Expire(now) // now they are kept beyond the log
+			f := &Filter{Parts: []Part{{Pattern: "kept.*"}}}
+			at := l.Newest(f, 4, l.Head())
+			one := Limit{Entries: 1, Bytes: 1, Now: now}
+			if begun {
+				res := l.Read(f, at, one, nil)
+				if at = res.At; len(res.Entries) != 1 || at.Seq != 1 {
+					t.Fatalf("%+v", res)
+				}
+			}
+			publish(2) // the oldest two are dropped
+			res := l.Read(f, at, one, nil)
+			if begun && (res.Hole != Lapped || !f.Parts[0].Lost || res.At.Seq != 2) {
+				t.Errorf("no hole where the replay lost something: %+v", res)
+			}
+			if !begun && (res.Hole != NoHole || len(res.Entries) != 1 || res.Entries[0].Pos.Seq != 3) {
+				t.Errorf("a replay reaches as far as it reaches: %+v", res)
+			}
+		})
+	}
+}
