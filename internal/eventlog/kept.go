@@ -143,8 +143,18 @@ type freed struct {
 	firsts [1 << 10]Pos // by first segment
 	all    Pos
 
+	// The last topics that were let go, by name: for these a pattern errs towards nothing.
+	recent    [1 << 10]freedTopic
+	next      int
+	forgotten Pos // the greatest position of those that are no longer among them
+
 	losses []loss // of the broker's, the newest ones
 	older  Pos    // of the newest one that is not among them
+}
+
+type freedTopic struct {
+	name string
+	pos  Pos
 }
 
 type loss struct {
@@ -168,6 +178,10 @@ func (f *freed) add(name string, p Pos) {
 			*slot = p
 		}
 	}
+	old := &f.recent[f.next]
+	f.forgotten = later(f.forgotten, old.pos)
+	*old = freedTopic{name, p}
+	f.next = (f.next + 1) % len(f.recent)
 }
 
 func (f *freed) slot(name string) *Pos {
@@ -206,6 +220,14 @@ func (f *freed) matching(p string) Pos {
 	g := f.all
 	if p[0] != '*' && p[0] != '>' {
 		g = *f.first(p)
+	}
+	if f.forgotten.Seq < g.Seq {
+		g = f.forgotten
+	}
+	for i := range f.recent {
+		if r := &f.recent[i]; r.pos.Seq > g.Seq && pattern.Covers(p, r.name) {
+			g = r.pos
+		}
 	}
 	return f.loss(g, func(lost string) bool { return pattern.Overlap(lost, p) })
 }
