@@ -129,10 +129,12 @@ class Client extends EventTarget {
         if ("ref" in f) return this.#stored(p, f);
         this.#at = f.at; // ①
         return s?.join();
-      case "err":
-        if (p && f.again) setTimeout(() => this.#sendAgain(p, this.#ws), backoff(2));
+      case "err": {
+        const ws = this.#ws; // on the next one it is sent again anyway
+        if (p && f.again) setTimeout(() => ws === this.#ws && this.#pubs.has(f.ref) && this.#send(p.frame), backoff(2));
         else if (p) this.#fail(p, f.code, f.reason);
         return;
+      }
       case "end":
         this.#subs.delete(f.sub);
         s?.leave(this.#at);
