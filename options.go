@@ -79,6 +79,9 @@ func (o *HubOptions) Validate() error {
 	if o == nil {
 		return nil
 	}
+	if o.Broker != nil {
+		return fmt.Errorf("%w: HubOptions.Broker: this version serves one process, it takes no Broker yet", ErrInvalid)
+	}
 	_, err := newRows(o.Topics)
 	if err != nil {
 		return err
