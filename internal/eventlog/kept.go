@@ -95,14 +95,21 @@ func (t *Topic) seq(i int) uint64 {
 	return t.entries.at(i - len(t.kept))
 }
 
-// entry reads the i-th entry.
-func (t *Topic) entry(segs []*segment, i int, e *Entry) {
+// entry reads the i-th entry. It returns the segments from the one on that has it.
+func (t *Topic) entry(segs []*segment, i int, e *Entry) []*segment {
 	if i < len(t.kept) {
 		t.kept[i].rec.entry(t, t.kept[i].frame, e)
-		return
+		return segs
 	}
-	s, k := locate(segs, t.seq(i))
-	s.fill(&s.recs[k], t, e)
+	seq := t.seq(i)
+	n := 1 // the next entry is rarely far away
+	for n < len(segs) && segs[n].begins(seq) {
+		n *= 2
+	}
+	k := n / 2
+	s, j := locate(segs[k:min(n, len(segs))], seq)
+	s.fill(&s.recs[j], t, e)
+	return segs[k:]
 }
 
 // lost records that nothing is left of a topic up to p.

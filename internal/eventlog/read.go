@@ -170,7 +170,7 @@ func (r *reading) merge() {
 			}
 		}
 		var e Entry
-		t.entry(segs, first, &e)
+		segs = t.entry(segs, first, &e)
 		if !r.take(&e) {
 			break
 		}
@@ -184,7 +184,7 @@ func locate(segs []*segment, seq uint64) (*segment, int) {
 	lo, hi := 0, len(segs)-1
 	for lo < hi { // the last segment that begins at or before seq
 		mid := (lo + hi + 1) / 2
-		if segs[mid].n.Load() > 0 && segs[mid].recs[0].seq <= seq {
+		if segs[mid].begins(seq) {
 			lo = mid
 		} else {
 			hi = mid - 1

@@ -75,6 +75,9 @@ func (s *segment) find(v uint64, n int) int {
 	return lo
 }
 
+// begins reports whether the segment begins at seq or before.
+func (s *segment) begins(seq uint64) bool { return s.n.Load() > 0 && s.recs[0].seq <= seq }
+
 // before is the position of the record before the i-th, or that of whatever comes before the segment.
 func (s *segment) before(i int, first Pos) Pos {
 	if i == 0 {
