@@ -148,7 +148,9 @@ func BenchmarkRead(b *testing.B) {
 	}{
 		{"exact=1", exact(1), entries / topics},
 		{"exact=8", exact(8), 8 * entries / topics},
-		{"exact=9", exact(9), 9 * entries / topics},
+		{"exact=16", exact(16), 16 * entries / topics},
+		{"exact=32", exact(32), 32 * entries / topics},
+		{"exact=128", exact(128), 128 * entries / topics},
 		{"wild=all", []Part{{Pattern: "chat.*"}}, entries},
 		{"wild=none", []Part{{Pattern: "game.*"}}, 0},
 	} {

@@ -1,9 +1,13 @@
 package eventlog
 
-import "github.com/gohotline/hotline/internal/pattern"
+import (
+	"slices"
+
+	"github.com/gohotline/hotline/internal/pattern"
+)
 
 // maxLists is how many exact topics are read by merging their lists; for more, or patterns, the log is scanned.
-const maxLists = 8
+const maxLists = 128
 
 // Part is one subscription of a Filter: a topic or a pattern.
 type Part struct {
@@ -19,6 +23,8 @@ type Filter struct {
 
 	// For the length of one call.
 	lists      bool
+	cursors    []cursor // if lists; else
+	patterns   []string
 	known, yes []uint64 // by topic id
 	wanted     map[uint32]*Topic
 }
@@ -41,14 +47,14 @@ func (p *Replay) misses(t *Topic, gone uint64) bool {
 
 // reset forgets what was found out about topics: a number may stand for another one by now. It needs Log.mu.
 func (f *Filter) reset(l *Log) {
-	f.lists = len(f.Parts) <= maxLists
+	f.cursors, f.patterns = f.cursors[:0], f.patterns[:0]
 	for i := range f.Parts {
-		f.Parts[i].Lost = false
-		if f.Parts[i].Topic == nil {
-			f.lists = false
+		p := &f.Parts[i]
+		if p.Lost = false; p.Topic == nil {
+			f.patterns = append(f.patterns, p.Pattern)
 		}
 	}
-	if f.lists {
+	if f.lists = len(f.patterns) == 0 && len(f.Parts) <= maxLists; f.lists {
 		return
 	}
 	n := int(l.ids)/64 + 1
@@ -84,7 +90,7 @@ func (f *Filter) wants(t *Topic) bool {
 		return f.match(t, false)
 	}
 	if f.known[t.ID/64]&(1<<(t.ID%64)) == 0 {
-		f.set(t, f.match(t, false))
+		f.set(t, slices.ContainsFunc(f.patterns, func(p string) bool { return pattern.Covers(p, t.Name) }))
 	}
 	return f.yes[t.ID/64]&(1<<(t.ID%64)) != 0
 }

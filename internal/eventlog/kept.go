@@ -87,6 +87,9 @@ func (t *Topic) after(seq uint64) int {
 	return len(t.kept) + t.entries.after(seq)
 }
 
+// len is how many entries there are, kept and in the log.
+func (t *Topic) len() int { return len(t.kept) + t.entries.n }
+
 // seq is the number of the i-th entry.
 func (t *Topic) seq(i int) uint64 {
 	if i < len(t.kept) {

@@ -1,6 +1,9 @@
 package eventlog
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // scanEntries is how many entries one call looks at.
 const scanEntries = 16384
@@ -131,52 +134,64 @@ func (r *reading) take(e *Entry) bool {
 // stop says where reading ended, beyond the last entry that was wanted.
 func (r *reading) stop(at Pos) { r.res.At = later(r.res.At, at) }
 
-// merge reads a few topics, each of which has a list of its entries. It needs mu.
+// cursor is where a merge stands in the list of a topic.
+type cursor struct {
+	topic *Topic
+	next  int
+	seq   uint64 // of that entry
+}
+
+// merge reads exact topics, each of which has a list of its entries. It needs mu.
 func (r *reading) merge() {
-	var next [maxLists + 1]int
-	topics := append(make([]*Topic, 0, maxLists+1), r.l.losses)
+	r.begin(r.l.losses)
 	for i := range r.f.Parts {
-		topics = append(topics, r.f.Parts[i].Topic)
-	}
-	for i, t := range topics {
-		after := r.res.At.Seq
-		if r.replay != nil {
-			after = max(after, r.replay.start[t])
-		}
-		next[i] = t.after(after)
+		r.begin(r.f.Parts[i].Topic)
 	}
 	hole := r.hole(r.head.Seq)
 	segs := *r.l.segs.Load()
 	at := r.res.At
 	for range scanEntries {
-		var t *Topic
-		first, seq := 0, r.head.Seq+1
-		for i, c := range topics {
-			if next[i] < len(c.kept)+c.entries.n && c.seq(next[i]) < seq {
-				t, first, seq = c, next[i], c.seq(next[i])
+		first, seq := -1, r.head.Seq+1
+		for i := range r.f.cursors {
+			if c := &r.f.cursors[i]; c.seq < seq {
+				first, seq = i, c.seq
 			}
 		}
 		if hole != 0 && hole < seq {
 			r.lapped(seq - 1)
 			return
 		}
-		if t == nil {
+		if first < 0 {
 			r.res.At = r.head
 			return
 		}
-		for i, c := range topics { // two parts may name one topic
-			if c == t {
-				next[i]++
-			}
-		}
+		c := &r.f.cursors[first]
 		var e Entry
-		segs = t.entry(segs, first, &e)
+		segs = c.topic.entry(segs, c.next, &e)
 		if !r.take(&e) {
 			break
 		}
 		at = e.Pos
+		if c.next++; c.next < c.topic.len() {
+			c.seq = c.topic.seq(c.next)
+		} else {
+			r.f.cursors = slices.Delete(r.f.cursors, first, first+1)
+		}
 	}
 	r.stop(at)
+}
+
+// begin adds a topic to those that are merged, if it has something to read.
+func (r *reading) begin(t *Topic) {
+	after := r.res.At.Seq
+	if r.replay != nil {
+		after = max(after, r.replay.start[t])
+	}
+	i := t.after(after)
+	if i == t.len() || slices.ContainsFunc(r.f.cursors, func(c cursor) bool { return c.topic == t }) {
+		return // it has not, or two parts name it
+	}
+	r.f.cursors = append(r.f.cursors, cursor{t, i, t.seq(i)})
 }
 
 // locate finds the record with that seq, or the place where it would stand.
@@ -200,29 +215,37 @@ func (r *reading) scan(segs []*segment) {
 	for segs[0] != first {
 		segs = segs[1:]
 	}
+	known, yes := r.f.known, r.f.yes
 	before := r.res.At // the position of the last record of the segment before
 	left := scanEntries
 	for _, s := range segs {
 		n := s.find(r.head.Seq, int(s.n.Load()))
-		for ; i < n; i++ {
+		end := min(n, i+left)
+		left -= end - i
+		for ; i < end; i++ {
 			id := s.topics[i]
 			word, bit := id/64, uint64(1)<<(id%64)
-			if left--; left < 0 || r.f.known[word]&bit == 0 && !r.resolve(s, i) {
-				r.stop(s.before(i, before))
-				return
+			if known[word]&^yes[word]&bit != 0 {
+				continue
 			}
-			if r.f.yes[word]&bit == 0 {
+			if known[word]&bit == 0 && !r.resolve(s, i) {
+				break
+			}
+			if yes[word]&bit == 0 {
 				continue
 			}
 			var e Entry
 			t := r.f.wanted[id]
 			s.fill(&s.recs[i], t, &e)
 			if !r.left(t, e.Pos.Seq) && !r.take(&e) {
-				r.stop(s.before(i, before))
-				return
+				break
 			}
 		}
-		before = s.before(n, before)
+		before = s.before(i, before)
+		if i < n {
+			r.stop(before)
+			return
+		}
 		i = 0
 	}
 	r.stop(r.head)
