@@ -3,7 +3,6 @@ package eventlog
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,7 +47,6 @@ type Live struct {
 // Log is the memory of a hub. It is safe for concurrent use.
 type Log struct {
 	opts   Options
-	seed   maphash.Seed
 	pages  pages
 	losses *Topic // of the entries that are losses; it has no name and is not in topics
 
@@ -87,14 +85,13 @@ type Log struct {
 func New(opts Options) *Log {
 	l := &Log{
 		opts:   opts,
-		seed:   maphash.MakeSeed(),
 		topics: make(map[string]*Topic),
 		wild:   make([]int, opts.Shards),
 		room:   make(chan struct{}),
+		freed:  newFreed(),
 		base:   Pos{Tag: opts.Tag},
 	}
 	l.headPos, l.floor = l.base, l.base
-	l.freed.seed = l.seed
 	l.losses = &Topic{ID: lossID, Row: &Row{}, Local: make([]*Members, opts.Shards), refs: 1}
 	l.ids = lossID + 1
 	l.pages.set(lossID, l.losses)
