@@ -80,7 +80,7 @@ func (f *Follower) Pass() {
 func (f *Follower) Sleep() bool {
 	f.l.mu.Lock()
 	defer f.l.mu.Unlock()
-	if f.l.headPos.Seq > f.at.Seq {
+	if f.Behind() {
 		return false
 	}
 	f.seg = nil // and with it the segments that follow

@@ -50,7 +50,7 @@ type Log struct {
 	pages  pages
 	losses *Topic // of the entries that are losses; it has no name and is not in topics
 
-	head    atomic.Uint64 // Seq of the newest entry
+	head    atomic.Uint64 // Seq of the newest entry; zero: there never was one
 	evicted atomic.Uint64 // Seq of the newest entry that is no longer in the log: of floor
 	waiting atomic.Bool   // an append waits for a follower
 
@@ -357,8 +357,7 @@ func (l *Log) Reset(p Pos) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.headPos == l.base && p.Seq >= l.base.Seq {
-		l.base, l.headPos, l.floor = p, p, p
-		l.head.Store(p.Seq)
+		l.base, l.headPos, l.floor = p, p, p // head stays: followers look for entries, and there are none
 	}
 }
 
