@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"context"
 	"testing"
 )
 
@@ -31,5 +32,33 @@ func TestResetWithFollowers(t *testing.T) {
 	l.Reset(Pos{Seq: 1000, Tag: 3})
 	if l.Head().Seq != 101 {
 		t.Errorf("a log with entries was reset: its head is %v", l.Head())
+	}
+}
+
+// TestAppendDoesNotWaitForTidiness appends to a log that is full of entries that no shard has passed, but for the room
+// that the last segment has: that its entries are older is no reason to wait.
+func TestAppendDoesNotWaitForTidiness(t *testing.T) {
+	l := small(nil)
+	l.Follow(0)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // an append that has to wait fails at once
+	n := 0
+	for {
+		_, _, err := l.Append(ctx, &Append{Topic: "chat.a", Data: []byte("1"), When: epoch})
+		if err != nil {
+			break
+		}
+		n++
+	}
+	l = small(nil)
+	l.Follow(0)
+	for i := range n {
+		now := epoch
+		if i == n-1 {
+			now = now.Add(l.opts.Age / 2)
+		}
+		if _, _, err := l.Append(ctx, &Append{Topic: "chat.a", Data: []byte("1"), When: now}); err != nil {
+			t.Errorf("append %d of %d: %v", i+1, n, err)
+		}
 	}
 }

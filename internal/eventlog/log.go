@@ -210,18 +210,17 @@ func (l *Log) segmentFor(size int, now time.Time) (*segment, bool) {
 	segs := *l.segs.Load()
 	s := segs[len(segs)-1]
 	n := int(s.n.Load())
-	roll := n == len(s.recs) || s.used+size > len(s.buf)
-	if !roll && n > 0 && now.UnixNano()-s.recs[0].when > int64(l.opts.Age/16) {
-		roll = true // so that an old entry is not held by a young one
-	}
-	if !roll {
+	room := n < len(s.recs) && s.used+size <= len(s.buf)
+	// A segment leaves the log when its last entry is old enough, so an old one takes no more.
+	old := n > 0 && now.UnixNano()-s.recs[0].when > int64(l.opts.Age/16)
+	if room && !old {
 		return s, true
 	}
 	bytes, records := l.size(s, size)
 	cost := bytes + records*entryShare
 	for l.entries > 0 && l.bytes+cost > l.opts.Bytes {
 		if !l.evict() {
-			return nil, false
+			return s, room
 		}
 	}
 	return l.grow(bytes, records), true
