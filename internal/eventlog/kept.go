@@ -11,24 +11,34 @@ type kept struct {
 // keptRef is where an entry stands in the order of all that are kept.
 type keptRef struct {
 	pos   Pos
-	topic *Topic
+	topic uint32 // its id, so that it holds no topic that nothing else does
 }
 
-// current reports whether the entry is still kept: those of a topic go oldest first.
-func (o *keptRef) current() bool {
-	return len(o.topic.kept) > 0 && o.pos.Seq >= o.topic.kept[0].rec.seq
+// kept finds the entry. It is no longer kept if ok is false; by then the number may be another topic's.
+func (l *Log) kept(o *keptRef) (t *Topic, k *kept, ok bool) {
+	if t = l.pages.get(o.topic); t == nil {
+		return nil, nil, false
+	}
+	i := t.keptUpTo(o.pos.Seq) - 1
+	if i < 0 || t.kept[i].rec.seq != o.pos.Seq {
+		return nil, nil, false
+	}
+	return t, &t.kept[i], true
 }
 
-func (k *kept) cost() int { return len(k.frame) + recordSize + 24 }
+func (k *kept) cost() int { return cap(k.frame) + keptOverhead }
+
+const keptOverhead = 112 // a kept, and its place in the order, twice because of those that are not kept any more
 
 // keep copies an entry out of its segment. It needs mu.
 func (l *Log) keep(t *Topic, s *segment, r *record) {
 	k := kept{rec: *r, frame: append([]byte(nil), s.frame(r)...)}
 	if len(t.kept) == 0 {
 		l.keptTopics.moveToBack(&t.keptAt, t)
+		l.keptBytes += topicCost
 	}
 	t.kept = append(t.kept, k)
-	l.keptOrder = append(l.keptOrder, keptRef{Pos{Seq: r.seq, Tag: r.tag}, t})
+	l.keptOrder = append(l.keptOrder, keptRef{Pos{Seq: r.seq, Tag: r.tag}, t.ID})
 	t.refs++
 	l.keptBytes += k.cost()
 	l.trimKept(t)
@@ -60,11 +70,12 @@ func (l *Log) dropKept(t *Topic, n int) {
 	if t.kept = t.kept[n:]; len(t.kept) == 0 {
 		t.kept = nil
 		l.keptTopics.remove(&t.keptAt)
+		l.keptBytes -= topicCost
 	}
 	if l.keptStale += n; l.keptStale > 64 && l.keptStale > len(l.keptOrder)/2 {
 		order := make([]keptRef, 0, len(l.keptOrder)-l.keptStale+64)
 		for i := range l.keptOrder {
-			if l.keptOrder[i].current() {
+			if _, _, ok := l.kept(&l.keptOrder[i]); ok {
 				order = append(order, l.keptOrder[i])
 			}
 		}

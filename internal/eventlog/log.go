@@ -63,7 +63,7 @@ type Log struct {
 	wild       []int // subscriptions with wildcards, a shard
 	wildMask   uint64
 	followers  []*Follower
-	bytes      int // of all segments
+	bytes      int // of all segments, and the topics of their entries
 	entries    int
 	keptBytes  int
 	headPos    Pos // of the newest entry
@@ -180,6 +180,9 @@ func (l *Log) store(s *segment, m *Append, pos Pos, payload, size int) (wake uin
 	s.recs[i], s.topics[i] = r, t.ID
 
 	t.refs++
+	if t.entries.n == 0 {
+		l.bytes += topicCost
+	}
 	t.entries.push(pos.Seq)
 	l.entries++
 	before := l.headPos
@@ -207,23 +210,25 @@ func (l *Log) store(s *segment, m *Append, pos Pos, payload, size int) (wake uin
 
 // segmentFor returns a segment with room for a frame, evicting if need be; false if followers are in the way.
 func (l *Log) segmentFor(size int, now time.Time) (*segment, bool) {
-	segs := *l.segs.Load()
-	s := segs[len(segs)-1]
-	n := int(s.n.Load())
-	room := n < len(s.recs) && s.used+size <= len(s.buf)
-	// A segment leaves the log when its last entry is old enough, so an old one takes no more.
-	old := n > 0 && now.UnixNano()-s.recs[0].when > int64(l.opts.Age/16)
-	if room && !old {
-		return s, true
-	}
-	bytes, records := l.size(s, size)
-	cost := bytes + records*entryShare
-	for l.entries > 0 && l.bytes+cost > l.opts.Bytes {
+	for {
+		segs := *l.segs.Load()
+		s := segs[len(segs)-1]
+		n := int(s.n.Load())
+		room := n < len(s.recs) && s.used+size <= len(s.buf)
+		// A segment leaves the log when its last entry is old enough, so an old one takes no more.
+		old := n > 0 && now.UnixNano()-s.recs[0].when > int64(l.opts.Age/16)
+		free := l.opts.Bytes - l.bytes - topicCost // the topic may be new
+		if room && !old && (free >= 0 || l.entries == 0) {
+			return s, true
+		}
+		bytes, records := l.size(s, size)
+		if l.entries == 0 || (!room || old) && bytes+records*entryShare <= free {
+			return l.grow(bytes, records), true
+		}
 		if !l.evict() {
-			return s, room
+			return s, room && free >= 0
 		}
 	}
-	return l.grow(bytes, records), true
 }
 
 // grow adds an empty segment at the end; an empty one that stands there is replaced.
@@ -270,7 +275,9 @@ func (l *Log) forget(s *segment) {
 	for i := range n {
 		r := &s.recs[i]
 		t := l.pages.get(s.topics[i])
-		t.entries.pop()
+		if t.entries.pop(); t.entries.n == 0 {
+			l.bytes -= topicCost
+		}
 		switch {
 		case t == l.losses:
 			l.broken(s, r)

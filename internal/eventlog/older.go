@@ -24,7 +24,8 @@ func (r *reading) older() bool {
 		}
 		o := &l.keptOrder[i]
 		at = o.pos
-		if !o.current() || !r.f.wants(o.topic) || r.left(o.topic, at.Seq) {
+		t, k, ok := l.kept(o)
+		if !ok || !r.f.wants(t) || r.left(t, at.Seq) {
 			continue
 		}
 		if hole != 0 && hole < at.Seq {
@@ -32,8 +33,7 @@ func (r *reading) older() bool {
 			return false
 		}
 		var e Entry
-		k := &o.topic.kept[o.topic.keptUpTo(at.Seq)-1]
-		if k.rec.entry(o.topic, k.frame, &e); !r.add(&e) {
+		if k.rec.entry(t, k.frame, &e); !r.add(&e) {
 			return false
 		}
 	}

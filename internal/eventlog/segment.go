@@ -13,6 +13,7 @@ const (
 
 	recordSize  = 40
 	entryShare  = recordSize + 4 + 8 // with its topic's column and its place in the topic's list
+	topicCost   = 448                // a Topic, its name, its places in the tables
 	expectFrame = 192                // bytes, until there is an average
 )
 

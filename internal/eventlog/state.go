@@ -15,7 +15,7 @@ type Value struct {
 	Order uint64 // the change that it was, counted over all topics
 }
 
-const valueOverhead = 256 // a Value, its Topic and its place in the table
+const valueOverhead = 512 // a Value, its Topic and its place in the table
 
 func (v *Value) cost() int { return len(v.Frame) + valueOverhead }
 
