@@ -122,27 +122,27 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 // walk sends State values to a subscription that joins, in the order of their last change.
 func (sh *shard) walk(p *peer, s *sub, room *int) {
 	log := sh.hub.log
-	if s.st < log.Forgotten() && s.begun { // a value that it was sent may have been cleared and forgotten since
-		sh.say(p, wire.AppendReset(nil, s.num))
-		s.startWalk(log)
-	}
 	if !s.walking && s.st >= p.st {
 		return
 	}
-	s.begun = true
-	vals, upTo, done := log.Changes(&sh.filter, s.st, s.began, *room, sh.values[:0])
-	for _, v := range vals {
+	u := log.Changes(&sh.filter, s.st, s.began, *room, sh.values[:0])
+	if u.Reset {
+		sh.say(p, wire.AppendReset(nil, s.num))
+		s.startWalk(log)
+		return
+	}
+	for _, v := range u.Values {
 		sh.tagged(p, s, &v.Entry)
 		*room -= len(v.Frame)
 	}
-	clear(vals)
-	sh.values = vals[:0]
-	s.st, s.walking = upTo, !done
+	clear(u.Values)
+	sh.values = u.Values[:0]
+	s.st, s.walking = u.UpTo, !u.Done
 }
 
 // startWalk makes s read all present values.
 func (s *sub) startWalk(log *eventlog.Log) {
-	s.walking, s.begun, s.st, s.began = true, false, 0, log.Changed()
+	s.walking, s.st, s.began = true, 0, log.Changed()
 }
 
 // tagged sends an entry to one subscription.
@@ -209,7 +209,8 @@ func (sh *shard) readStream(p *peer) (done bool) {
 // readStates sends the newest values of what changed.
 func (sh *shard) readStates(p *peer, room int) (done bool) {
 	log := sh.hub.log
-	if p.st < log.Forgotten() {
+	u := log.Changes(&sh.filter, p.st, 0, room, sh.values[:0])
+	if u.Reset {
 		// Something that it holds may have been cleared and forgotten: it begins again.
 		for _, s := range p.subs {
 			if s.joined && s.states {
@@ -221,14 +222,13 @@ func (sh *shard) readStates(p *peer, room int) (done bool) {
 		p.st = log.Changed()
 		return false
 	}
-	vals, upTo, done := log.Changes(&sh.filter, p.st, 0, room, sh.values[:0])
-	for _, v := range vals {
+	for _, v := range u.Values {
 		sh.items = append(sh.items, item{kind: itemState, entry: v.Entry, order: v.Order})
 		sh.push(p, len(sh.items)-1, len(v.Frame))
 	}
-	clear(vals)
-	sh.values, p.st = vals[:0], upTo
-	return done
+	clear(u.Values)
+	sh.values, p.st = u.Values[:0], u.UpTo
+	return u.Done
 }
 
 // setFilter makes the filter of some subscriptions of one connection.

@@ -237,20 +237,19 @@ func (r *logReader) readState() (m Message, ok bool) {
 	if !r.states {
 		return m, false
 	}
-	if r.st < r.hub.log.Forgotten() {
-		r.st = 0 // what was cleared meanwhile can't be told any more: everything is sent again
+	u := r.hub.log.Changes(&r.filter, r.st, r.stUpTo, 1, nil)
+	for len(u.Values) == 0 {
+		switch {
+		case u.Reset:
+			u.UpTo = 0 // what was cleared meanwhile can't be told any more: everything is sent again
+		case u.Done:
+			r.st = u.UpTo
+			return m, false
+		}
+		u = r.hub.log.Changes(&r.filter, u.UpTo, r.stUpTo, 1, nil)
 	}
-	began := uint64(0)
-	if r.st < r.stUpTo {
-		began = r.stUpTo
-	}
-	vals, upTo, _ := r.hub.log.Changes(&r.filter, r.st, began, 1, nil)
-	if len(vals) == 0 {
-		r.st = upTo
-		return m, false
-	}
-	v := vals[0]
-	r.st = v.Order
+	v := u.Values[0]
+	r.st = u.UpTo
 	m = message(&v.Entry)
 	m.Replayed = v.Order <= r.stUpTo
 	return m, true

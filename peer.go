@@ -74,7 +74,6 @@ type sub struct {
 	newest  *eventlog.Replay // and are being sent
 	cause   string           // of the gap that it begins with; empty: none
 	walking bool             // State values are being sent
-	begun   bool             // some may have been
 	st      uint64           // up to this change
 	began   uint64           // the last change when the walk began
 }

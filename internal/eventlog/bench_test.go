@@ -369,7 +369,8 @@ func BenchmarkChanges(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for at, done := uint64(0), false; !done; {
-					_, at, done = l.Changes(&f, at, 0, 32<<10, dst[:0])
+					u := l.Changes(&f, at, 0, 32<<10, dst[:0])
+					at, done = u.UpTo, u.Done
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100_000, "ns/value")

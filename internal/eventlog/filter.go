@@ -23,7 +23,8 @@ type Filter struct {
 
 	// For the length of one call.
 	lists      bool
-	cursors    []cursor // if lists; else
+	cursors    []cursor // if lists
+	scratch    []change // likewise; else
 	patterns   []string
 	known, yes []uint64 // by topic id
 	wanted     map[uint32]*Topic

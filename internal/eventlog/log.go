@@ -333,22 +333,22 @@ func (l *Log) Close() {
 }
 
 // Expire evicts what is older than Options.Age, and forgets old tombstones and values. It is to be called now and then.
+// Others get the lock between two pieces of its work.
 func (l *Log) Expire(now time.Time) {
+	for l.expire(now) {
+	}
+}
+
+// expire does a piece of that work, and reports whether there may be more.
+func (l *Log) expire(now time.Time) (more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	oldest := now.Add(-l.opts.Age).UnixNano()
-	for {
-		segs := *l.segs.Load()
-		s := segs[0]
-		n := s.n.Load()
-		if n == 0 || s.recs[n-1].when >= oldest {
-			break
-		}
-		if !l.evict() {
-			break
-		}
+	s := (*l.segs.Load())[0]
+	n := s.n.Load()
+	if n > 0 && s.recs[n-1].when < now.Add(-l.opts.Age).UnixNano() && l.evict() {
+		return true
 	}
-	l.expireState(now)
+	return l.expireState(now)
 }
 
 // Head is the position of the newest entry, or the place before the first.

@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"cmp"
+	"slices"
 	"sort"
 	"time"
 
@@ -31,9 +33,28 @@ type state struct {
 	order   uint64
 	changes []change
 	stale   int
-	present int    // topics with a value
-	bytes   int    // of values and tombstones
-	floor   uint64 // tombstones up to this change are forgotten
+	present int            // topics with a value
+	cleared int            // topics with a tombstone
+	bytes   int            // of values and tombstones
+	floor   uint64         // tombstones up to this change are forgotten, at least some
+	tombs   list           // topics with a tombstone, oldest first
+	ageing  map[*Row]*list // topics with a value that will be too old, by their row, oldest first
+}
+
+// list is the list that a topic with that value is in, or nil.
+func (s *state) list(t *Topic, v *Value) *list {
+	switch {
+	case v.Gone:
+		return &s.tombs
+	case t.Row.MaxAge <= 0:
+		return nil
+	case s.ageing[t.Row] == nil:
+		if s.ageing == nil {
+			s.ageing = make(map[*Row]*list)
+		}
+		s.ageing[t.Row] = new(list)
+	}
+	return s.ageing[t.Row]
 }
 
 // Set is a value to be stored.
@@ -55,70 +76,104 @@ func (l *Log) Set(m *Set) (v *Value, wake uint64, err error) {
 	if l.closed {
 		return nil, 0, ErrClosed
 	}
-	t := l.topics[m.Topic]
-	if m.Gone && (t == nil || t.value == nil || t.value.Gone) {
+	if t := l.topics[m.Topic]; m.Gone && (t == nil || t.value == nil || t.value.Gone) {
 		return nil, 0, nil
 	}
-	if t == nil {
-		t = l.intern(m.Topic)
-	}
-	v, err = l.newValue(t, m)
-	if err != nil {
-		if t.refs == 0 {
-			l.release(t, 0)
-		}
+	t := l.intern(m.Topic)
+	t.refs++
+	defer l.release(t, 1)
+	v = l.newValue(t, m)
+	if err := l.makeRoomFor(v); err != nil {
 		return nil, 0, err
 	}
-	l.put(t, v)
-	shards := t.shards | l.wildMask
-	l.opts.Live(shards, Live{Topic: t, Entry: v.Entry, Value: v})
-	return v, shards, nil
+	return v, l.put(v), nil
 }
 
-func (l *Log) newValue(t *Topic, m *Set) (*Value, error) {
+func (l *Log) newValue(t *Topic, m *Set) *Value {
 	v := &Value{Rev: m.Rev, Order: l.state.order + 1}
 	if v.Rev == (Pos{}) {
 		v.Rev = Pos{Seq: v.Order, Tag: l.opts.Tag}
 	}
 	frame, at := encode(wire.Head{Topic: m.Topic, Rev: v.Rev, HasRev: true, From: m.From, Binary: m.Binary, Gone: m.Gone}, m.Data)
 	v.Entry = Entry{Topic: t, Frame: frame, Data: at, When: m.When.UnixNano(), Binary: m.Binary, Gone: m.Gone}
-	grow := v.cost()
-	if t.value != nil {
-		grow -= t.value.cost()
-	}
-	if !m.Gone {
-		if (t.value == nil || t.value.Gone) && l.state.present >= l.opts.Values {
-			return nil, ErrTopics
-		}
-		if l.state.bytes+grow > l.opts.StateBytes {
-			return nil, ErrFull
-		}
-	}
-	return v, nil
+	return v
 }
 
-// put makes v the value of t.
-func (l *Log) put(t *Topic, v *Value) {
-	s := &l.state
-	if old := t.value; old != nil {
-		s.stale++
-		s.bytes -= old.cost()
-		if !old.Gone {
-			s.present--
-		}
-	} else {
-		t.refs++
+// makeRoomFor forgets tombstones early, oldest first, where a value does not fit beside them. What clears a topic
+// always fits.
+func (l *Log) makeRoomFor(v *Value) error {
+	s, t := &l.state, v.Topic
+	if v.Gone {
+		return nil
 	}
-	if !v.Gone {
+	if (t.value == nil || t.value.Gone) && s.present >= l.opts.Values {
+		return ErrTopics
+	}
+	for {
+		grow := v.cost()
+		if t.value != nil {
+			grow -= t.value.cost()
+		}
+		if s.bytes+grow <= l.opts.StateBytes {
+			return nil
+		}
+		if s.tombs.first == nil {
+			return ErrFull
+		}
+		l.forgetTomb(s.tombs.first.topic)
+	}
+}
+
+// put makes v the value of its topic and hands it out. It returns the shards that have a subscriber.
+func (l *Log) put(v *Value) (shards uint64) {
+	s, t := &l.state, v.Topic
+	t.refs++
+	if t.value != nil {
+		l.drop(t)
+	}
+	if v.Gone {
+		s.cleared++
+	} else {
 		s.present++
 	}
 	s.bytes += v.cost()
 	s.order = v.Order
 	t.value = v
 	s.changes = append(s.changes, change{v.Order, t})
-	if s.stale > 64 && s.stale > len(s.changes)/2 {
+	if in := s.list(t, v); in != nil {
+		in.moveToBack(&t.stateAt, t)
+	}
+	if s.cleared > l.opts.Values {
+		l.forgetTomb(s.tombs.first.topic)
+	}
+	shards = t.shards | l.wildMask
+	l.opts.Live(shards, Live{Topic: t, Entry: v.Entry, Value: v})
+	return shards
+}
+
+// drop takes the value or tombstone of a topic out of the table.
+func (l *Log) drop(t *Topic) {
+	s, v := &l.state, t.value
+	if in := s.list(t, v); in != nil {
+		in.remove(&t.stateAt)
+	}
+	if v.Gone {
+		s.cleared--
+	} else {
+		s.present--
+	}
+	s.bytes -= v.cost()
+	t.value = nil
+	if s.stale++; s.stale > 64 && s.stale > len(s.changes)/2 {
 		s.compact()
 	}
+	l.release(t, 1)
+}
+
+// forgetTomb forgets that a topic was cleared: a reader that does not know it has to begin again.
+func (l *Log) forgetTomb(t *Topic) {
+	l.state.floor = max(l.state.floor, t.value.Order)
+	l.drop(t)
 }
 
 func (c change) current() bool { return c.topic.value != nil && c.topic.value.Order == c.order }
@@ -134,32 +189,33 @@ func (s *state) compact() {
 	s.changes, s.stale = kept, 0
 }
 
-// expireState clears values that are too old, and forgets tombstones.
-func (l *Log) expireState(now time.Time) {
+// expireValues is how many values are cleared, or tombstones forgotten, before others get the lock.
+const expireValues = 256
+
+// expireState clears values that are too old, and forgets tombstones. It reports whether there may be more.
+func (l *Log) expireState(now time.Time) (more bool) {
 	s := &l.state
-	var cleared []*Topic
-	for _, c := range s.changes {
-		if !c.current() {
-			continue
+	left := expireValues
+	first := func(in *list, age time.Duration) *Topic {
+		if in.first == nil || now.UnixNano()-in.first.topic.value.When < int64(age) {
+			return nil
 		}
-		t, v := c.topic, c.topic.value
-		age := now.UnixNano() - v.When
-		switch {
-		case v.Gone && age >= int64(l.opts.Tombstones):
-			s.floor = max(s.floor, v.Order)
-			s.stale++
-			s.bytes -= v.cost()
-			t.value = nil
-			l.release(t, 1)
-		case !v.Gone && t.Row.MaxAge > 0 && age >= int64(t.Row.MaxAge):
-			cleared = append(cleared, t)
+		left--
+		return in.first.topic
+	}
+	for t := first(&s.tombs, l.opts.Tombstones); t != nil; t = first(&s.tombs, l.opts.Tombstones) {
+		if l.forgetTomb(t); left <= 0 {
+			return true
 		}
 	}
-	for _, t := range cleared {
-		v, _ := l.newValue(t, &Set{Topic: t.Name, Gone: true, When: now})
-		l.put(t, v)
-		l.opts.Live(t.shards|l.wildMask, Live{Topic: t, Entry: v.Entry, Value: v})
+	for row, in := range s.ageing {
+		for t := first(in, row.MaxAge); t != nil; t = first(in, row.MaxAge) {
+			if l.put(l.newValue(t, &Set{Topic: t.Name, Gone: true, When: now})); left <= 0 {
+				return true
+			}
+		}
 	}
+	return false
 }
 
 // Changed is where State stands: the number of the last change.
@@ -169,41 +225,65 @@ func (l *Log) Changed() uint64 {
 	return l.state.order
 }
 
-// Forgotten is the change up to which tombstones are forgotten: a reader that has read less has to begin again.
-func (l *Log) Forgotten() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state.floor
+// Update is what Changes found.
+type Update struct {
+	Values []*Value
+	UpTo   uint64 // the change up to which it looked
+	Done   bool   // nothing is left
+	Reset  bool   // nothing was read: what the reader has may have been cleared and forgotten, it has to begin with 0
 }
 
 // Changes appends to dst the values that f wants of topics that changed after that change, in the order of change and
-// as they are now, until they make size bytes; at least one. It returns the change up to which it looked, and done if
-// nothing is left. Tombstones up to the change present are left out: the reader never had those values.
-func (l *Log) Changes(f *Filter, after, present uint64, size int, dst []*Value) (vals []*Value, upTo uint64, done bool) {
+// as they are now, until they make size bytes; at least one. Tombstones up to the change present are left out: the
+// reader, which began with 0 then, never had those values.
+func (l *Log) Changes(f *Filter, after, present uint64, size int, dst []*Value) Update {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	vals = dst
 	s := &l.state
+	u := Update{Values: dst, UpTo: after}
+	if u.Reset = after > 0 && s.floor > max(after, present); u.Reset {
+		return u
+	}
 	if after >= s.order {
-		return vals, after, true
+		u.Done = true
+		return u
 	}
 	f.reset(l)
-	i := sort.Search(len(s.changes), func(i int) bool { return s.changes[i].order > after })
-	for left := scanEntries; i < len(s.changes); i++ {
-		c := s.changes[i]
-		if left--; left < 0 {
-			return vals, after, false
+	var changes []change
+	if f.lists {
+		changes = f.changes(after)
+	} else {
+		changes = s.changes[sort.Search(len(s.changes), func(i int) bool { return s.changes[i].order > after }):]
+	}
+	for left, c := range changes {
+		if left == scanEntries {
+			return u
 		}
 		if c.current() && !(c.topic.value.Gone && c.order <= present) && f.wants(c.topic) {
 			v := c.topic.value
-			if size -= len(v.Frame); size < 0 && len(vals) > len(dst) {
-				return vals, after, false
+			if size -= len(v.Frame); size < 0 && len(u.Values) > len(dst) {
+				return u
 			}
-			vals = append(vals, v)
+			u.Values = append(u.Values, v)
 		}
-		after = c.order
+		u.UpTo = c.order
 	}
-	return vals, s.order, true
+	u.UpTo, u.Done = s.order, true
+	return u
+}
+
+// changes are those of the topics of a filter that names topics alone.
+func (f *Filter) changes(after uint64) []change {
+	list := f.scratch[:0]
+	for i := range f.Parts {
+		t := f.Parts[i].Topic
+		if v := t.value; v != nil && v.Order > after && !slices.Contains(list, change{v.Order, t}) {
+			list = append(list, change{v.Order, t})
+		}
+	}
+	slices.SortFunc(list, func(a, b change) int { return cmp.Compare(a.order, b.order) })
+	f.scratch = list
+	return list
 }
 
 // Values returns the present values of the topics that a pattern matches.

@@ -39,6 +39,7 @@ type Topic struct {
 	value   *Value  // of a State topic
 	keptAt  element // in Log.keptTopics, while kept is not empty
 	goneAt  element // in Log.goneTopics, while gone is not zero
+	stateAt element // in a list of Log.state, while value is a tombstone or ages
 
 	// Owned by the shard of that number: who is subscribed there.
 	Local []*Members
