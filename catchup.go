@@ -95,7 +95,7 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 		s.cause = ""
 	}
 	if s.replay > 0 && s.at.Seq <= p.cur.Seq {
-		s.at = sh.hub.log.Newest(&sh.filter, s.replay, p.cur)
+		s.at = sh.hub.log.Newest(&sh.filter, s.replay, p.cur, sh.now())
 		s.newest, s.replay = sh.filter.Replay, 0
 	}
 	if s.states {

@@ -113,7 +113,7 @@ func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) {
 		r.missed = 1
 	}
 	if r.position_ = r.at; opts.Replay > 0 {
-		r.at = log.Newest(&r.filter, opts.Replay, r.at)
+		r.at = log.Newest(&r.filter, opts.Replay, r.at, time.Now())
 	}
 }
 

@@ -51,7 +51,7 @@ func (r *subscribing) since(h *Hub) time.Time {
 	f := eventlog.Filter{Parts: []eventlog.Part{part}}
 	at := r.after
 	if !r.known {
-		at = h.log.Newest(&f, r.replay, h.log.Head())
+		at = h.log.Newest(&f, r.replay, h.log.Head(), now)
 	}
 	if t := h.log.Oldest(&f, at, now); !t.IsZero() {
 		return t

@@ -258,7 +258,7 @@ func BenchmarkKept(b *testing.B) {
 			for b.Loop() {
 				f := Filter{Parts: tt.parts}
 				start := time.Now()
-				at := l.Newest(&f, keep, l.Head())
+				at := l.Newest(&f, keep, l.Head(), now)
 				slowest = max(slowest, time.Since(start))
 				for n = 0; ; {
 					start = time.Now()

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"slices"
+	"time"
 
 	"github.com/gohotline/hotline/internal/pattern"
 )
@@ -35,6 +36,7 @@ type Filter struct {
 // has a position, and what is lost behind that is a hole as ever.
 type Replay struct {
 	UpTo  Pos
+	at    time.Time         // when it began
 	start map[*Topic]uint64 // of each topic that has entries, the last that is left out
 	freed []uint64          // of each part with wildcards, where topics that nothing holds had lost something
 	begun bool              // something was returned

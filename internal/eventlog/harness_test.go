@@ -99,5 +99,5 @@ func upTo(t testing.TB, l *Log, f *Filter, at, end Pos, now time.Time) (got []st
 func newest(t testing.TB, l *Log, f *Filter, n int, now time.Time) []string {
 	t.Helper()
 	head := l.Head()
-	return upTo(t, l, f, l.Newest(f, n, head), head, now)
+	return upTo(t, l, f, l.Newest(f, n, head, now), head, now)
 }

@@ -4,11 +4,11 @@ import "time"
 
 // Newest prepares f to read the newest n entries of each topic up to a position, and then what follows: it sets f.Replay
 // and returns where to begin.
-func (l *Log) Newest(f *Filter, n int, upTo Pos) (begin Pos) {
+func (l *Log) Newest(f *Filter, n int, upTo Pos, now time.Time) (begin Pos) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f.reset(l)
-	f.Replay = &Replay{UpTo: upTo, start: make(map[*Topic]uint64)}
+	f.Replay = &Replay{UpTo: upTo, at: now, start: make(map[*Topic]uint64)}
 	begin = upTo
 	add := func(t *Topic) {
 		if t.Row.State {

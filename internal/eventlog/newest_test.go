@@ -40,7 +40,7 @@ func TestNewestUpTo(t *testing.T) {
 	}
 	flush(l, epoch)
 	f := filter(exact(l, "chat.a"))
-	if diff := cmp.Diff([]string{"1", "2"}, upTo(t, l, f, l.Newest(f, 2, at[2]), at[2], epoch)); diff != "" {
+	if diff := cmp.Diff([]string{"1", "2"}, upTo(t, l, f, l.Newest(f, 2, at[2], epoch), at[2], epoch)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
 }
@@ -72,7 +72,7 @@ func TestReplayEnds(t *testing.T) {
 		head := l.Head()
 		put(t, l, "chat.a", 1, now)
 		put(t, l, "chat.a", 2, now.Add(9*time.Second))
-		begin := l.Newest(f, 2, l.Head())
+		begin := l.Newest(f, 2, l.Head(), now.Add(9*time.Second))
 		end := l.Head()
 		now = now.Add(12 * time.Second)
 		put(t, l, "chat.a", 3, now)

@@ -85,7 +85,7 @@ func (r *reading) left(t *Topic, seq uint64) bool { return r.replay != nil && se
 
 // add appends an entry; false: there is no room for it, or a hole comes first.
 func (r *reading) add(e *Entry) bool {
-	if m := e.Topic.Row.MaxAge; m > 0 && r.lim.Now.UnixNano()-e.When > int64(m) {
+	if e.tooOld(r.lim.Now) {
 		return r.expired(e)
 	}
 	if r.res.Hole != NoHole {
@@ -103,7 +103,7 @@ func (r *reading) add(e *Entry) bool {
 
 // expired steps over an entry that is too old.
 func (r *reading) expired(e *Entry) bool {
-	if r.replay == nil {
+	if r.replay == nil || r.replay.begun && !e.tooOld(r.replay.at) {
 		if len(r.res.Entries) > 0 {
 			return false // the hole is for the next call
 		}

@@ -29,7 +29,7 @@ func TestReplayLosesMidway(t *testing.T) {
 			now = now.Add(2 * time.Minute)
 			l.Expire(now) // now they are kept beyond the log
 			f := &Filter{Parts: []Part{{Pattern: "kept.*"}}}
-			at := l.Newest(f, 4, l.Head())
+			at := l.Newest(f, 4, l.Head(), now)
 			one := Limit{Entries: 1, Bytes: 1, Now: now}
 			if begun {
 				res := l.Read(f, at, one, nil)
@@ -46,5 +46,32 @@ func TestReplayLosesMidway(t *testing.T) {
 				t.Errorf("a replay reaches as far as it reaches: %+v", res)
 			}
 		})
+	}
+}
+
+// TestReplayExpiresMidway: likewise what was young enough when the replay began.
+func TestReplayExpiresMidway(t *testing.T) {
+	l := small(func(o *Options) { o.Row = rowsOf(map[string]*Row{"chat": {MaxAge: 10 * time.Second}}) })
+	for i := range 4 {
+		put(t, l, "chat.a", i, epoch.Add(time.Duration(i)*time.Second))
+	}
+	f := filter(exact(l, "chat.a"))
+	at := l.Newest(f, 4, l.Head(), epoch.Add(11*time.Second)) // the first one is too old
+	now := epoch.Add(11 * time.Second)
+	if got := upTo(t, l, f, at, Pos{}, now); len(got) != 3 || got[0] != "1" {
+		t.Errorf("at once: %q, want 1, 2, 3", got)
+	}
+	f.Replay.begun = false
+	res := l.Read(f, at, Limit{Entries: 1, Bytes: 1, Now: now}, nil)
+	if len(res.Entries) != 1 || string(res.Entries[0].Payload()) != "1" {
+		t.Fatalf("%+v", res)
+	}
+	now = epoch.Add(13 * time.Second) // all but the last one are
+	if res = l.Read(f, res.At, Limit{Entries: 9, Bytes: 1, Now: now}, nil); res.Hole != Expired || res.Missed != 1 {
+		t.Errorf("no hole where the replay lost something: %+v", res)
+	}
+	f.Replay.begun = false
+	if got := upTo(t, l, f, at, Pos{}, now); len(got) != 1 || got[0] != "3" {
+		t.Errorf("later: %q, want 3", got)
 	}
 }
