@@ -218,6 +218,9 @@ func brief(f wire.ServerFrame) string {
 	case "end":
 		return strings.TrimSpace(fmt.Sprintf("end %d %s", f.Sub, f.Code))
 	case "gap":
+		if f.Sub != 0 {
+			return fmt.Sprintf("%d: gap %v %s", f.Sub, f.Subs, f.Cause)
+		}
 		return fmt.Sprintf("gap %v %s", f.Subs, f.Cause)
 	case "push":
 		return fmt.Sprintf("push %d %s", f.Sub, f.Topic)
