@@ -5,15 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/gohotline/hotline/internal/wire"
 )
 
 // seeds returns how many runs there are and the first seed. HOTLINE_SEED=n repeats run n alone; HOTLINE_RUNS=n makes n
@@ -220,6 +217,11 @@ func (s *storm) run(seed uint64, publishers, clients int) {
 	for _, c := range s.clients {
 		c.stop()
 	}
+}
+
+// judge reports every broken promise.
+func (s *storm) judge() {
+	s.t.Helper()
 	for _, f := range s.o.verdict() {
 		s.t.Error(f)
 	}
@@ -276,6 +278,7 @@ func TestP2NoSilentLoss(t *testing.T) {
 			s.holdTopics()
 		}
 		s.run(seed, 3, 4)
+		s.judge()
 		t.Logf("%d stored, %d delivered, %d gaps, %d missed", len(s.o.stored), s.o.delivered, s.o.gaps, s.o.missed)
 	})
 }
@@ -286,11 +289,21 @@ func TestP2NoGapWithoutLoss(t *testing.T) {
 		s := newStorm(t, Limits{LogBytes: 64 << 20})
 		s.faults = true
 		s.run(seed, 3, 4)
+		s.judge()
 		if s.o.gaps > 0 {
 			t.Errorf("%d gaps", s.o.gaps)
 		}
 	})
 }
 
-var _ = runtime.GOMAXPROCS
-var _ = wire.Protocol
+// Without faults there is no gap, however small the log is.
+func TestP2NoFaultNoGap(t *testing.T) {
+	bubbles(t, 8, func(t *testing.T, seed uint64) {
+		s := newStorm(t, Limits{LogBytes: 256 << 10})
+		s.run(seed, 3, 4)
+		s.judge()
+		if s.o.gaps > 0 {
+			t.Errorf("%d gaps", s.o.gaps)
+		}
+	})
+}

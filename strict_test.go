@@ -34,8 +34,9 @@ type strict struct {
 	waiting []*strictPub
 	ref     uint64
 	stopped bool
-	sabot   func(f *wire.ServerFrame) bool // reports whether the frame is to be ignored
-	dials   int
+
+	sabotage func(f *wire.ServerFrame) []*wire.ServerFrame // what is handled in the place of a frame; nil: the frame
+	dials    int
 }
 
 // strictSub is one subscription in the life of the client, whatever its numbers on the wire.
@@ -131,7 +132,13 @@ func (c *strict) session() {
 			c.o.fail("%s: %q as the first frame", c.name, msg)
 		}
 		c.mu.Lock()
-		c.handle(&f)
+		list := []*wire.ServerFrame{&f}
+		if c.sabotage != nil {
+			list = c.sabotage(&f)
+		}
+		for _, f := range list {
+			c.handle(f)
+		}
 		c.mu.Unlock()
 	}
 	c.mu.Lock()
@@ -205,9 +212,6 @@ func (c *strict) find(num int64) *strictSub {
 
 // handle does what the rules say.
 func (c *strict) handle(f *wire.ServerFrame) {
-	if c.sabot != nil && c.sabot(f) {
-		return
-	}
 	s := c.find(f.Sub)
 	if s == nil && f.Sub != 0 {
 		c.o.fail("%s: %s for a number that is not used", c.name, brief(*f))
