@@ -51,6 +51,7 @@ type Conn struct {
 	asked    atomic.Int64 // commands that the data lane answers, since it was last written
 	blocked  atomic.Bool  // the socket is full
 	sending  atomic.Int64 // bytes of Send that the shard has not taken
+	owed     atomic.Int64 // bytes that it has taken, can't make again, and keeps until a write is over
 	lastRead atomic.Int64 // when something was received or a hook ended, Unix nanoseconds
 	lastSent atomic.Int64 // when a full socket took something
 	hooks    atomic.Int32 // running
@@ -130,7 +131,8 @@ func (c *Conn) Send(topic string, v any) error {
 		return fmt.Errorf("%w: %w", ErrClosed, context.Cause(c.ctx))
 	}
 	n := int64(len(b))
-	if sum := c.sending.Add(n); c.blocked.Load() || sum > n && sum > int64(c.hub.limits.WindowBytes) {
+	sum := c.sending.Add(n) + c.owed.Load()
+	if c.blocked.Load() || sum > n && sum > int64(c.hub.limits.WindowBytes) {
 		c.sending.Add(-n)
 		c.hub.stats.droppedSend.Add(1)
 		return fmt.Errorf("%w: connection %s does not read fast enough to be sent to", ErrLimit, c.id)
@@ -380,7 +382,7 @@ func (sh *shard) retire(p *peer, why *closing) {
 	sh.placed.Add(-1)
 	p.end, p.ending = last, true
 	if p.busy {
-		p.conn.sock.SetWriteDeadline(time.Now().Add(closeTimeout))
+		p.conn.sock.finish(closeTimeout)
 	} else {
 		p.conn.linger(last, nil)
 	}
@@ -411,7 +413,8 @@ func (c *Conn) linger(last []byte, err error) {
 		if c.hub.abrupt.Load() {
 			timeout = closeTimeout / 10
 		}
-		if c.sock.writeAll(last, timeout) != nil {
+		c.sock.finish(timeout)
+		if c.sock.writeAll(last, timeout, c.progressed) != nil {
 			return
 		}
 		if c.closing.code == 0 {

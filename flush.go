@@ -90,6 +90,7 @@ func (sh *shard) flush(p *peer) {
 		}
 		sh.scratch = b[:0]
 		p.out = nil
+		p.conn.owed.Store(0)
 	}
 	sh.sent.messages += int64(len(p.pending))
 	if p.conn.sock.raw == nil {
@@ -151,6 +152,9 @@ func (sh *shard) rewind(p *peer, k int) {
 	for _, i := range items[:own+1] {
 		p.out = append(p.out, sh.frame(p, int(i))...)
 	}
+	if own >= 0 {
+		p.conn.owed.Store(int64(len(p.out)))
+	}
 	items = items[own+1:]
 	cur, st := eventlog.Pos{}, uint64(0)
 	behind := false
@@ -193,7 +197,7 @@ func (sh *shard) drain(p *peer, b []byte, stalled bool) {
 	c.blocked.Store(stalled)
 	c.hub.group.Go(func() {
 		begin := time.Now()
-		err := c.sock.writeAll(b, sh.hub.limits.WriteTimeout)
+		err := c.sock.writeAll(b, sh.hub.limits.WriteTimeout, c.progressed)
 		if stalled || time.Since(begin) >= slowWrite {
 			c.progressed()
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,6 +17,8 @@ type socket struct {
 	net.Conn
 	raw     syscall.RawConn // nil: writes block
 	records bool            // TLS: a write that is cut short by its deadline breaks the connection
+
+	last atomic.Int64 // nothing is written after that moment, Unix nanoseconds; 0: there is none
 }
 
 // tlsRecord is the most that one TLS record carries (RFC 8446 §5.1). Writing more at a time saves nothing, and a write
@@ -45,11 +48,15 @@ func newSocket(c net.Conn, window int) *socket {
 // errNoProgress is the reason of a connection that took no byte for Limits.WriteTimeout.
 var errNoProgress = errors.New("hotline: the peer takes no data")
 
-// writeAll writes b and waits until the socket takes more, for as long as there is progress.
-func (s *socket) writeAll(b []byte, timeout time.Duration) error {
+// writeAll writes b and waits until the socket takes more, for as long as there is progress; it calls progressed when
+// that was slow.
+func (s *socket) writeAll(b []byte, timeout time.Duration, progressed func()) error {
 	defer s.SetWriteDeadline(time.Time{})
 	for {
 		s.SetWriteDeadline(time.Now().Add(timeout))
+		if last := s.last.Load(); last != 0 {
+			s.SetWriteDeadline(time.Unix(0, last))
+		}
 		var n int
 		var err error
 		switch {
@@ -65,11 +72,19 @@ func (s *socket) writeAll(b []byte, timeout time.Duration) error {
 		case err == nil && len(b) == 0:
 			return nil
 		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded) && n > 0 && !s.records:
+		case errors.Is(err, os.ErrDeadlineExceeded) && n > 0 && !s.records && s.last.Load() == 0:
+			progressed()
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return errNoProgress
 		default:
 			return err
 		}
 	}
+}
+
+// finish bounds what is being written and what will be: progress makes it no longer.
+func (s *socket) finish(within time.Duration) {
+	last := time.Now().Add(within)
+	s.last.Store(last.UnixNano()) // before: whoever sets another deadline looks for this one then
+	s.SetWriteDeadline(last)
 }

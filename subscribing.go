@@ -129,6 +129,7 @@ func (sh *shard) begin(p *peer, list []subscribing) {
 
 // cancel ends a subscription at the client's wish.
 func (sh *shard) cancel(p *peer, num int64) {
+	sh.markDirty(p) // also if there is nothing to say: the command counts as unanswered until p is written
 	if s := p.find(num); s != nil {
 		sh.unsubscribe(p, s)
 		sh.say(p, wire.AppendEnd(nil, num, "", "", false))
