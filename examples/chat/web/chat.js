@@ -214,7 +214,7 @@ function toggleMenu(open) {
 
 function grow() { // the field is as high as its text
   ui.text.style.height = "auto";
-  ui.text.style.height = `${ui.text.scrollHeight}px`;
+  ui.text.style.height = `${ui.text.scrollHeight + ui.text.offsetHeight - ui.text.clientHeight}px`;
 }
 
 ui.join.addEventListener("submit", e => {
