@@ -43,7 +43,10 @@ func (h *Hub) Subscribe(ctx context.Context, topic string, opts *SubscribeOption
 		r.close()
 		return nil, err
 	}
-	r.begin(opts, from)
+	if !r.begin(opts, from) {
+		r.close()
+		return nil, fmt.Errorf("%w: the hub", ErrClosed)
+	}
 	s.stale = opts.Resync != nil && !r.honoured
 	return s, nil
 }
@@ -79,8 +82,8 @@ type logReader struct {
 
 const maxSignals = 64 // that wait for a reader
 
-// begin finds the place where reading begins.
-func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) {
+// begin finds the place where reading begins; false: the hub has ended meanwhile.
+func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) bool {
 	log := r.hub.log
 	part := eventlog.Part{Pattern: r.name}
 	s := &sub{name: r.name}
@@ -98,7 +101,11 @@ func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) {
 		r.shard.subscribe(r.peer, s)
 		close(registered)
 	})
-	<-registered
+	select {
+	case <-registered:
+	case <-r.shard.done:
+		return false
+	}
 	// The shard's subscription holds the topic and wakes the shard from now on.
 	if part.Topic != nil {
 		log.Unsubscribe(part.Topic, r.shard.n)
@@ -108,13 +115,14 @@ func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) {
 	if opts.After != "" {
 		if pos, err := wire.ParsePos(opts.After); err == nil && log.Knows(pos) {
 			r.at, r.position_, r.honoured = pos, pos, true
-			return
+			return true
 		}
 		r.missed = 1
 	}
 	if r.position_ = r.at; opts.Replay > 0 {
 		r.at = log.Newest(&r.filter, opts.Replay, r.at, time.Now())
 	}
+	return true
 }
 
 // notify is the shard's: there is something to read.

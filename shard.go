@@ -26,6 +26,7 @@ type shard struct {
 	hub  *Hub
 	n    int
 	wake chan struct{} // buffered, 1; never closed
+	done chan struct{} // closed by run when it ends
 
 	inbox   inbox
 	placed  atomic.Int64 // connections
@@ -89,7 +90,7 @@ type item struct {
 }
 
 func newShard(h *Hub, n int) *shard {
-	sh := &shard{hub: h, n: n, wake: make(chan struct{}, 1), gen: 1}
+	sh := &shard{hub: h, n: n, wake: make(chan struct{}, 1), done: make(chan struct{}), gen: 1}
 	sh.follower = h.log.Follow(n)
 	sh.cur = sh.follower.At()
 	return sh
@@ -97,6 +98,7 @@ func newShard(h *Hub, n int) *shard {
 
 // run is the event loop. It ends after stop.
 func (sh *shard) run() {
+	defer close(sh.done)
 	for !sh.stopped.Load() {
 		sh.take()
 		sh.dispatch()
