@@ -11,10 +11,14 @@ import (
 func TestSubscribeWhileClosing(t *testing.T) {
 	for range 200 {
 		h := NewHub(&HubOptions{Logger: slog.New(slog.DiscardHandler)})
-		var g sync.WaitGroup
+		var g, begun sync.WaitGroup
+		begun.Add(4)
 		for range 4 {
 			g.Go(func() {
-				for {
+				for i := 0; ; i++ {
+					if i == 3 {
+						begun.Done()
+					}
 					s, err := h.Subscribe(t.Context(), "a.*", nil)
 					if err != nil {
 						if !errors.Is(err, ErrClosed) {
@@ -26,6 +30,7 @@ func TestSubscribeWhileClosing(t *testing.T) {
 				}
 			})
 		}
+		begun.Wait()
 		h.Close()
 		g.Wait()
 	}
