@@ -116,7 +116,9 @@ func (sh *shard) flush(p *peer) {
 }
 
 // partial is for a socket that took n bytes of b and is full: the rest of the frame that was cut, and what can't be
-// made again, waits; the others are read again when the socket has drained.
+// made again, waits; the others are read again when the socket has drained. If no frame was cut the next one waits:
+// that the socket has room again is found by writing to it. To wait for the poller's word alone would be to miss the
+// word that came before.
 func (sh *shard) partial(p *peer, b []byte, n, head int) {
 	keep := head // up to here b has to be sent
 	first := len(p.pending)
@@ -129,8 +131,13 @@ func (sh *shard) partial(p *peer, b []byte, n, head int) {
 		at += len(sh.frame(p, int(i)))
 		keep = at
 	}
-	rest := append([]byte(nil), b[n:max(keep, n)]...)
+	if keep <= n {
+		keep = n + len(sh.frame(p, int(p.pending[first])))
+		first++
+	}
+	rest := append([]byte(nil), b[n:keep]...)
 	sh.sent.messages -= int64(len(p.pending) - first)
+	p.stalled = true // signals that were not begun are dropped
 	sh.rewind(p, first)
 	sh.drain(p, rest, true)
 }

@@ -46,15 +46,9 @@ type writer struct {
 	f   func(fd uintptr) bool
 }
 
-// writeWait writes some of b once the socket is writable; nothing of b: it waits until it is.
+// writeWait writes some of b, which is not empty, once the socket is writable.
 func (s *socket) writeWait(b []byte) (n int, err error) {
-	first := true
 	waitErr := s.raw.Write(func(fd uintptr) bool {
-		if len(b) == 0 {
-			ready := !first
-			first = false
-			return ready
-		}
 		for {
 			n, err = syscall.Write(int(fd), b)
 			switch {
