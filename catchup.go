@@ -18,6 +18,7 @@ func (sh *shard) turn(p *peer) {
 		return
 	}
 	mark := len(sh.items)
+	p.dirty = true // it is written below, and not queued for it
 	if s := p.joining(); s != nil {
 		sh.readOwn(p, s)
 	}

@@ -15,6 +15,7 @@ const (
 	stepCommands   = 32    // between two dispatch steps, so that a herd of reconnects does not delay live delivery
 	stepFlushes    = 16    // connections written before the log is looked at again
 	stepReaders    = 16
+	trimItems      = 512
 )
 
 // shard owns a share of the connections and their subscriptions. It is one event loop: it follows the log, offers each
@@ -41,7 +42,8 @@ type shard struct {
 	free     []uint32     // slots
 	trie     pattern.Trie[uint32]
 	gen      uint64 // of the wildcard subscriptions
-	items    []item // of this turn; what peer.pending counts
+	items    []item // what peer.pending counts
+	trimAt   int    // so many are looked through
 	dirty    []*peer
 	readers  []*peer // behind, with room in their sockets
 	commands []func()
@@ -90,7 +92,7 @@ type item struct {
 }
 
 func newShard(h *Hub, n int) *shard {
-	sh := &shard{hub: h, n: n, wake: make(chan struct{}, 1), done: make(chan struct{}), gen: 1}
+	sh := &shard{hub: h, n: n, wake: make(chan struct{}, 1), done: make(chan struct{}), gen: 1, trimAt: trimItems}
 	sh.follower = h.log.Follow(n)
 	sh.cur = sh.follower.At()
 	return sh
@@ -218,11 +220,39 @@ func (sh *shard) take() {
 	}
 }
 
+// trim forgets the items that nobody is to be sent any more. Under a load that is never flushed to the end the oldest of
+// them would otherwise stay, and hold what the log has let go of.
+func (sh *shard) trim() {
+	switch {
+	case len(sh.items) == 0:
+		return
+	case len(sh.dirty) == 0:
+		sh.drop(0)
+		return
+	case len(sh.items) < sh.trimAt:
+		return
+	}
+	first := uint32(len(sh.items))
+	for _, p := range sh.peers {
+		if p != nil && len(p.pending) > 0 {
+			first = min(first, p.pending[0])
+		}
+	}
+	for _, p := range sh.peers {
+		if p != nil {
+			for i := range p.pending {
+				p.pending[i] -= first
+			}
+		}
+	}
+	n := copy(sh.items, sh.items[first:])
+	sh.drop(n)
+	sh.trimAt = n + trimItems
+}
+
 // dispatch offers what the log has to whoever is subscribed: references only, nothing is written yet.
 func (sh *shard) dispatch() {
-	if len(sh.dirty) == 0 && len(sh.items) > 0 {
-		sh.drop(0)
-	}
+	sh.trim()
 	if !sh.follower.Behind() {
 		return
 	}
