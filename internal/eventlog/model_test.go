@@ -57,8 +57,11 @@ type model struct {
 	head Pos
 	size int // KeptBytes
 
-	evicted int      // messages of all that have left the log
-	tails   []string // topics with a kept tail, the one that loses it first first
+	evicted int                   // messages of all that have left the log
+	logged  map[string]int        // messages in the log, by topic
+	tail    map[string][]*message // that are kept
+	tails   []string              // topics with a kept tail, the one that loses it first first
+	kept    int                   // bytes
 
 	subs      [modelShards]map[string]int
 	wild      [modelShards]int
@@ -76,6 +79,7 @@ func (m *model) failf(format string, args ...any) { panic(modelFailure(fmt.Sprin
 
 func newModel(in *modelInput) *model {
 	m := &model{rng: rand.New(rand.NewPCG(1, 2)), now: epoch, row: rowsOf(modelRows)}
+	m.logged, m.tail = make(map[string]int), make(map[string][]*message)
 	flags := in.byte()
 	tag := uint64(7)
 	if flags&1 != 0 {
@@ -224,6 +228,9 @@ func (m *model) store(topic string, size int, loss bool) bool {
 	}
 	m.all = append(m.all, x)
 	m.head = pos
+	if !loss {
+		m.logged[topic]++
+	}
 	if i := slices.Index(m.tails, topic); i >= 0 && !loss {
 		m.tails = append(slices.Delete(m.tails, i, i+1), topic)
 		m.trim(topic)
@@ -252,16 +259,6 @@ func (m *model) passed(x *message) bool {
 	})
 }
 
-// of returns the messages of a topic that are at a place.
-func (m *model) of(topic string, p place) (list []*message) {
-	for _, x := range m.all {
-		if x.topic == topic && !x.loss && x.place == p {
-			list = append(list, x)
-		}
-	}
-	return list
-}
-
 // settle moves what the log has evicted to where it belongs.
 func (m *model) settle() {
 	for ; m.evicted < len(m.all) && m.all[m.evicted].pos.Seq <= m.log.floor.Seq; m.evicted++ {
@@ -273,47 +270,49 @@ func (m *model) settle() {
 		if x.loss {
 			for _, topic := range slices.Clone(m.tails) {
 				if pattern.Covers(x.topic, topic) {
-					m.drop(topic, len(m.of(topic, inTail)))
+					m.drop(topic, len(m.tail[topic]))
 				}
 			}
-		} else if len(m.of(x.topic, inLog)) < m.row(x.topic).Keep {
-			x.place = inTail
-			if !slices.Contains(m.tails, x.topic) {
-				m.tails = append(m.tails, x.topic)
-			}
-			m.trim(x.topic)
-			for m.keptBytes() > m.size {
-				m.drop(m.tails[0], 1)
-			}
+			continue
+		}
+		if m.logged[x.topic]--; m.logged[x.topic] >= m.row(x.topic).Keep {
+			continue
+		}
+		x.place = inTail
+		if m.kept += m.cost(x); len(m.tail[x.topic]) == 0 {
+			m.tails = append(m.tails, x.topic)
+			m.kept += topicCost
+		}
+		m.tail[x.topic] = append(m.tail[x.topic], x)
+		m.trim(x.topic)
+		for m.kept > m.size {
+			m.drop(m.tails[0], 1)
 		}
 	}
 }
 
 func (m *model) trim(topic string) {
-	kept := len(m.of(topic, inTail))
-	m.drop(topic, min(kept, kept+len(m.of(topic, inLog))-m.row(topic).Keep))
+	kept := len(m.tail[topic])
+	m.drop(topic, min(kept, kept+m.logged[topic]-m.row(topic).Keep))
 }
 
 // drop loses the oldest n kept messages of a topic.
 func (m *model) drop(topic string, n int) {
-	kept := m.of(topic, inTail)
-	for i := range n {
-		kept[i].place = lost
+	if n <= 0 {
+		return
 	}
-	if n >= len(kept) {
+	for _, x := range m.tail[topic][:n] {
+		x.place = lost
+		m.kept -= m.cost(x)
+	}
+	if m.tail[topic] = m.tail[topic][n:]; len(m.tail[topic]) == 0 {
 		m.tails = slices.DeleteFunc(m.tails, func(t string) bool { return t == topic })
+		m.kept -= topicCost
 	}
 }
 
-func (m *model) keptBytes() (n int) {
-	for _, topic := range m.tails {
-		n += topicCost
-		for _, x := range m.of(topic, inTail) {
-			n += cap(append([]byte(nil), x.frame...)) + keptOverhead
-		}
-	}
-	return n
-}
+// cost is what a kept message counts.
+func (m *model) cost(x *message) int { return cap(append([]byte(nil), x.frame...)) + keptOverhead }
 
 func (m *model) age(in *modelInput) {
 	m.now = m.now.Add(time.Duration(in.n(41)) * time.Second)

@@ -384,10 +384,7 @@ func FuzzState(f *testing.F) {
 		f.Add(modelSeed(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 4<<10 {
-			b = b[:4<<10]
-		}
-		if failure := runStateModel(b); failure != "" {
+		if failure := runStateModel(b[:min(len(b), 1<<10)]); failure != "" {
 			t.Error(failure)
 		}
 	})
