@@ -2,7 +2,9 @@ package eventlog
 
 import (
 	"context"
+	"runtime"
 	"testing"
+	"weak"
 )
 
 // TestResetWithFollowers begins a log in the middle of a broker's when its shards are there already.
@@ -60,5 +62,93 @@ func TestAppendDoesNotWaitForTidiness(t *testing.T) {
 		if _, _, err := l.Append(ctx, &Append{Topic: "chat.a", Data: []byte("1"), When: now}); err != nil {
 			t.Errorf("append %d of %d: %v", i+1, n, err)
 		}
+	}
+}
+
+// TestSleepingFollowerPinsNothing collects the segments that a sleeping follower has not read.
+func TestSleepingFollowerPinsNothing(t *testing.T) {
+	l := small(nil)
+	asleep, awake := l.Follow(0), l.Follow(1)
+	put(t, l, "chat.a", 1, epoch)
+	var e Entry
+	asleep.Next(&e)
+	if !asleep.Sleep() {
+		t.Fatal("it is behind")
+	}
+	var segments []weak.Pointer[segment]
+	seen := make(map[*segment]bool)
+	for range 3000 {
+		put(t, l, "chat.a", 1, epoch)
+		for awake.Next(&e) {
+		}
+		awake.Pass()
+		segs := *l.segs.Load()
+		if s := segs[len(segs)-1]; !seen[s] {
+			seen[s] = true
+			segments = append(segments, weak.Make(s))
+		}
+	}
+	seen = nil
+	runtime.GC()
+	gone := 0
+	for _, s := range segments {
+		if s.Value() == nil {
+			gone++
+		}
+	}
+	if left := len(*l.segs.Load()); gone != len(segments)-left || gone < 20 {
+		t.Errorf("%d of %d segments are gone, the log has %d", gone, len(segments), left)
+	}
+	runtime.KeepAlive(asleep)
+	runtime.KeepAlive(l)
+}
+
+// TestFollowerIsWoken sleeps through what it has no subscriber for, and is at once awake for what it has.
+func TestFollowerIsWoken(t *testing.T) {
+	l := small(nil)
+	f := l.Follow(1)
+	topic := l.Subscribe("chat.a", 1)
+	if !f.Sleep() {
+		t.Fatal("it is behind")
+	}
+	wake := func(name string) uint64 {
+		_, wake, err := l.Append(done, &Append{Topic: name, Data: payload128, When: epoch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wake
+	}
+	for range 1000 { // the log is lapped, and nobody waits
+		if mask := wake("chat.b"); mask != 0 {
+			t.Fatalf("it is woken for nothing: %b", mask)
+		}
+	}
+	before := l.Head()
+	if mask := wake("chat.a"); mask != 2 {
+		t.Fatalf("it is not woken: %b", mask)
+	}
+	if mask := wake("chat.a"); mask != 0 {
+		t.Errorf("it is woken again: %b", mask)
+	}
+	n := fillUp(t, l, epoch) // all of which is kept for it
+	if at := f.Awake(); at != before {
+		t.Errorf("it goes on from %v, want %v", at, before)
+	}
+	var e Entry
+	for f.Next(&e) {
+		n--
+	}
+	if n != -2 {
+		t.Errorf("it has read %d entries fewer than there were", n+2)
+	}
+	l.Unsubscribe(topic, 1)
+	f.Pass()
+	if !f.Sleep() || wake("chat.a") != 0 {
+		t.Error("it is woken for a topic that it has left")
+	}
+	f.Awake()
+	l.SubscribeAll(1, 1)
+	if !f.Sleep() || wake("chat.a") != 2 {
+		t.Error("it is not woken for a pattern")
 	}
 }

@@ -245,3 +245,23 @@ func TestSetAfterClose(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestChangesGoOn steps over more changes than one call looks at.
+func TestChangesGoOn(t *testing.T) {
+	l := small(func(o *Options) { o.Values, o.StateBytes = 1<<20, 1<<30 })
+	for i := range scanEntries + 100 {
+		set(t, l, fmt.Sprint("here.", i), i, epoch)
+	}
+	set(t, l, "price.a", 1, epoch)
+	f := filter(wild("price.*"))
+	u := l.Changes(f, 0, 0, 1<<20, nil)
+	if len(u.Values) != 0 || u.UpTo != scanEntries || u.Done {
+		t.Errorf("the first call: %d values, up to %d, done %t", len(u.Values), u.UpTo, u.Done)
+	}
+	if got, _ := changes(t, l, f, 0, 0); !cmp.Equal(got, []string{"price.a=1"}) {
+		t.Errorf("got %q", got)
+	}
+	if got, _ := changes(t, l, filter(exact(l, "price.a")), 0, 0); !cmp.Equal(got, []string{"price.a=1"}) {
+		t.Errorf("by name: %q", got)
+	}
+}
