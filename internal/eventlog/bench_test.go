@@ -12,7 +12,7 @@ import (
 func benchLog(o Options) *Log {
 	def := Options{
 		Bytes: 64 << 20, Age: 5 * time.Minute, KeptBytes: 64 << 20, StateBytes: 256 << 20, Values: 200_000,
-		Tombstones: 5 * time.Minute, Shards: 2, Tag: 7, Live: func(uint64, Live) {},
+		Tombstones: 5 * time.Minute, Shards: 2, Tag: 0x9e3779b97f4a7c15, Live: func(uint64, Live) {},
 		Row: func(string) *Row { return &Row{} },
 	}
 	if o.Bytes > 0 {

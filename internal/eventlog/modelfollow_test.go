@@ -233,7 +233,7 @@ func modelSeed(n uint64) []byte {
 
 // TestModel runs the log beside a slice of all entries.
 func TestModel(t *testing.T) {
-	n := 1500
+	n := 400
 	if testing.Short() {
 		n = 100
 	}

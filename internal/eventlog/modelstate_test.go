@@ -368,7 +368,7 @@ func (m *stateModel) checkState() {
 }
 
 func TestStateModel(t *testing.T) {
-	n := 1500
+	n := 400
 	if testing.Short() {
 		n = 100
 	}

