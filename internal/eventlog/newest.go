@@ -5,18 +5,47 @@ import "time"
 // Newest prepares f to read the newest n entries of each topic up to a position, and then what follows: it sets f.Replay
 // and returns where to begin.
 func (l *Log) Newest(f *Filter, n int, upTo Pos, now time.Time) (begin Pos) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f.reset(l)
-	f.Replay = &Replay{UpTo: upTo, at: now, start: make(map[*Topic]uint64)}
+	p := &Replay{UpTo: upTo, at: now, start: make(map[*Topic]uint64), freed: make([]uint64, len(f.Parts))}
+	f.Replay = p
 	begin = upTo
-	add := func(t *Topic) {
-		if t.Row.State {
-			return
+	var topics []*Topic
+	wild := false
+	l.mu.Lock()
+	ids := l.ids
+	for i := range f.Parts {
+		if t := f.Parts[i].Topic; t != nil {
+			topics = append(topics, t)
+		} else {
+			wild = true
+			p.freed[i] = l.freed.matching(f.Parts[i].Pattern).Seq
 		}
-		inLog, older := t.entries.after(upTo.Seq), t.keptUpTo(upTo.Seq)
-		if inLog+older == 0 {
-			return
+	}
+	begin = p.begin(topics, n, begin)
+	l.mu.Unlock()
+	// The table is looked through without the lock, and the lock is held for some topics at a time. One that is made or
+	// used again meanwhile has nothing to replay.
+	topics = topics[:0]
+	for id := uint32(lossID + 1); wild && id < ids; id++ {
+		if t := l.pages.get(id); t != nil && f.match(t, false) {
+			topics = append(topics, t)
+		}
+		if len(topics) == pageSize || id == ids-1 {
+			l.mu.Lock()
+			begin = p.begin(topics, n, begin)
+			l.mu.Unlock()
+			topics = topics[:0]
+		}
+	}
+	return begin
+}
+
+// begin finds what is left out of topics, and where the first of their newest n entries comes, or begin if that is
+// earlier. It needs Log.mu.
+func (p *Replay) begin(topics []*Topic, n int, begin Pos) Pos {
+	for _, t := range topics {
+		inLog, older := t.entries.after(p.UpTo.Seq), t.keptUpTo(p.UpTo.Seq)
+		if t.Row.State || inLog+older == 0 {
+			continue
 		}
 		start := t.gone.Seq
 		switch skip := older + inLog - n; {
@@ -25,26 +54,8 @@ func (l *Log) Newest(f *Filter, n int, upTo Pos, now time.Time) (begin Pos) {
 		case skip > 0:
 			start = t.kept[skip-1].rec.seq
 		}
-		f.Replay.start[t] = start
-		if start < begin.Seq {
+		if p.start[t] = start; start < begin.Seq {
 			begin = Pos{Seq: start}
-		}
-	}
-	wild := false
-	f.Replay.freed = make([]uint64, len(f.Parts))
-	for i := range f.Parts {
-		if t := f.Parts[i].Topic; t != nil {
-			add(t)
-		} else {
-			wild = true
-			f.Replay.freed[i] = l.freed.matching(f.Parts[i].Pattern).Seq
-		}
-	}
-	if wild {
-		for _, t := range l.topics {
-			if f.match(t, false) {
-				add(t)
-			}
 		}
 	}
 	return begin
@@ -76,8 +87,6 @@ func (l *Log) Knows(p Pos) bool {
 		return false
 	case l.opts.Tag != 0: // all entries of this log have its tag
 		return p.Tag == l.opts.Tag
-	case p.Seq <= l.floor.Seq:
-		return false
 	}
 	s, i := locate(*l.segs.Load(), p.Seq)
 	return i < int(s.n.Load()) && s.recs[i].seq == p.Seq && s.recs[i].tag == p.Tag

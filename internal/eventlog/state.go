@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -288,21 +289,22 @@ func (f *Filter) changes(after uint64) []change {
 
 // Values returns the present values of the topics that a pattern matches.
 func (l *Log) Values(p string) []*Value {
+	f := Filter{Parts: []Part{{Pattern: p}}}
+	if !pattern.HasWildcard(p) {
+		if f.Parts[0].Topic, _ = l.Interest(p); f.Parts[0].Topic == nil {
+			return nil
+		}
+	}
+	var u Update
+	for !u.Done { // in pieces, between which values change
+		u = l.Changes(&f, u.UpTo, math.MaxUint64, math.MaxInt, u.Values)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var vals []*Value
-	if !pattern.HasWildcard(p) {
-		if t := l.topics[p]; t != nil && t.value != nil && !t.value.Gone {
-			vals = append(vals, t.value)
-		}
-		return vals
-	}
-	for _, c := range l.state.changes {
-		if v := c.topic.value; c.current() && !v.Gone && pattern.Covers(p, c.topic.Name) {
-			vals = append(vals, v)
-		}
-	}
-	return vals
+	return slices.DeleteFunc(u.Values, func(v *Value) bool {
+		now := v.Topic.value
+		return now == nil || now.Gone || now != v && now.Order <= u.UpTo
+	})
 }
 
 // Value returns the present value of a topic, or nil.
