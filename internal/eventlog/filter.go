@@ -28,7 +28,6 @@ type Filter struct {
 	scratch    []change // likewise; else
 	patterns   []string
 	known, yes []uint64 // by topic id
-	wanted     map[uint32]*Topic
 }
 
 // Replay bounds the reading of the newest entries of each topic, see Newest. It reaches as far back as it reaches: what
@@ -67,10 +66,6 @@ func (f *Filter) reset(l *Log) {
 	f.known, f.yes = f.known[:n], f.yes[:n]
 	clear(f.known)
 	clear(f.yes)
-	if f.wanted == nil {
-		f.wanted = make(map[uint32]*Topic)
-	}
-	clear(f.wanted)
 	f.set(l.losses, true)
 	for i := range f.Parts {
 		if t := f.Parts[i].Topic; t != nil {
@@ -83,7 +78,6 @@ func (f *Filter) set(t *Topic, yes bool) {
 	f.known[t.ID/64] |= 1 << (t.ID % 64)
 	if yes {
 		f.yes[t.ID/64] |= 1 << (t.ID % 64)
-		f.wanted[t.ID] = t
 	}
 }
 

@@ -228,14 +228,16 @@ func (r *reading) scan(segs []*segment) {
 			if known[word]&^yes[word]&bit != 0 {
 				continue
 			}
-			if known[word]&bit == 0 && !r.resolve(s, i) {
+			t := r.l.pages.get(id)
+			if s.recs[i].seq <= r.l.evicted.Load() {
+				// It has been evicted meanwhile, so that its number may stand for another topic by now; the next Read will
+				// find a hole. Until evicted says so, which it did not after the look-up, an entry holds its topic.
 				break
 			}
-			if yes[word]&bit == 0 {
+			if !r.f.wants(t) {
 				continue
 			}
 			var e Entry
-			t := r.f.wanted[id]
 			s.fill(&s.recs[i], t, &e)
 			if !r.left(t, e.Pos.Seq) && !r.take(&e) {
 				break
@@ -249,15 +251,4 @@ func (r *reading) scan(segs []*segment) {
 		i = 0
 	}
 	r.stop(r.head)
-}
-
-// resolve finds out whether the topic of a record is wanted. False: the entry has been evicted meanwhile, so that its
-// number may stand for another topic by now; the next Read will find a hole.
-func (r *reading) resolve(s *segment, i int) bool {
-	t := r.l.pages.get(s.topics[i])
-	if s.recs[i].seq <= r.l.evicted.Load() { // after get: an entry holds its topic until evicted says that it has left
-		return false
-	}
-	r.f.wants(t)
-	return true
 }
