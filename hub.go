@@ -108,7 +108,7 @@ func (h *Hub) log_() *slog.Logger {
 
 // clean forgets what is too old, once a second.
 func (h *Hub) clean() {
-	h.log.Expire(time.Now())
+	h.wake(h.log.Expire(time.Now()))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.closing {

@@ -59,6 +59,7 @@ func (s *socket) writeAll(b []byte, timeout time.Duration, progressed func()) er
 		}
 		var n int
 		var err error
+		begin := time.Now()
 		switch {
 		case s.raw != nil:
 			n, err = s.writeWait(b)
@@ -68,12 +69,14 @@ func (s *socket) writeAll(b []byte, timeout time.Duration, progressed func()) er
 			n, err = s.Write(b)
 		}
 		b = b[n:]
+		if n > 0 && time.Since(begin) >= slowWrite {
+			progressed()
+		}
 		switch {
 		case err == nil && len(b) == 0:
 			return nil
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded) && n > 0 && !s.records && s.last.Load() == 0:
-			progressed()
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return errNoProgress
 		default:

@@ -39,7 +39,7 @@ func (r *record) entry(t *Topic, frame []byte, e *Entry) {
 // tooOld reports whether the entry is older than its topic's MaxAge.
 func (e *Entry) tooOld(now time.Time) bool {
 	m := e.Topic.Row.MaxAge
-	return m > 0 && now.UnixNano()-e.When > int64(m)
+	return m > 0 && now.UnixNano()-e.When >= int64(m)
 }
 
 // Payload is what was published: JSON, or bytes if Binary; nil if Gone.

@@ -333,20 +333,25 @@ func (l *Log) Close() {
 }
 
 // Expire evicts what is older than Options.Age, and forgets old tombstones and values. It is to be called now and then.
-// Others get the lock between two pieces of its work.
-func (l *Log) Expire(now time.Time) {
-	for l.expire(now) {
+// Others get the lock between two pieces of its work. It returns the shards that have a subscriber of what was cleared:
+// the caller wakes them.
+func (l *Log) Expire(now time.Time) (wake uint64) {
+	for more := true; more; {
+		var shards uint64
+		shards, more = l.expire(now)
+		wake |= shards
 	}
+	return wake
 }
 
 // expire does a piece of that work, and reports whether there may be more.
-func (l *Log) expire(now time.Time) (more bool) {
+func (l *Log) expire(now time.Time) (wake uint64, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := (*l.segs.Load())[0]
 	n := s.n.Load()
 	if n > 0 && s.recs[n-1].when < now.Add(-l.opts.Age).UnixNano() && l.evict() {
-		return true
+		return 0, true
 	}
 	return l.expireState(now)
 }

@@ -131,7 +131,7 @@ func wanted(parts []Part, x *message) bool {
 
 func (m *model) expired(x *message) bool {
 	age := m.row(x.topic).MaxAge
-	return !x.loss && age > 0 && m.now.Sub(x.when) > age
+	return !x.loss && age > 0 && m.now.Sub(x.when) >= age
 }
 
 // readOn makes one call of Read and compares it with what the model has between where it began and where it ended.

@@ -56,8 +56,8 @@ func TestReplayExpiresMidway(t *testing.T) {
 		put(t, l, "chat.a", i, epoch.Add(time.Duration(i)*time.Second))
 	}
 	f := filter(exact(l, "chat.a"))
-	at := l.Newest(f, 4, l.Head(), epoch.Add(11*time.Second)) // the first one is too old
-	now := epoch.Add(11 * time.Second)
+	at := l.Newest(f, 4, l.Head(), epoch.Add(10*time.Second+time.Millisecond)) // the first one is too old
+	now := epoch.Add(10*time.Second + time.Millisecond)
 	if got := upTo(t, l, f, at, Pos{}, now); len(got) != 3 || got[0] != "1" {
 		t.Errorf("at once: %q, want 1, 2, 3", got)
 	}
@@ -66,7 +66,7 @@ func TestReplayExpiresMidway(t *testing.T) {
 	if len(res.Entries) != 1 || string(res.Entries[0].Payload()) != "1" {
 		t.Fatalf("%+v", res)
 	}
-	now = epoch.Add(13 * time.Second) // all but the last one are
+	now = epoch.Add(12*time.Second + time.Millisecond) // all but the last one are
 	if res = l.Read(f, res.At, Limit{Entries: 9, Bytes: 1, Now: now}, nil); res.Hole != Expired || res.Missed != 1 {
 		t.Errorf("no hole where the replay lost something: %+v", res)
 	}

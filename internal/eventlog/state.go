@@ -193,8 +193,9 @@ func (s *state) compact() {
 // expireValues is how many values are cleared, or tombstones forgotten, before others get the lock.
 const expireValues = 256
 
-// expireState clears values that are too old, and forgets tombstones. It reports whether there may be more.
-func (l *Log) expireState(now time.Time) (more bool) {
+// expireState clears values that are too old, and forgets tombstones. It returns the shards that have a subscriber of
+// what was cleared, and whether there may be more.
+func (l *Log) expireState(now time.Time) (wake uint64, more bool) {
 	s := &l.state
 	left := expireValues
 	first := func(in *list, age time.Duration) *Topic {
@@ -206,17 +207,18 @@ func (l *Log) expireState(now time.Time) (more bool) {
 	}
 	for t := first(&s.tombs, l.opts.Tombstones); t != nil; t = first(&s.tombs, l.opts.Tombstones) {
 		if l.forgetTomb(t); left <= 0 {
-			return true
+			return wake, true
 		}
 	}
 	for row, in := range s.ageing {
 		for t := first(in, row.MaxAge); t != nil; t = first(in, row.MaxAge) {
-			if l.put(l.newValue(t, &Set{Topic: t.Name, Gone: true, When: now})); left <= 0 {
-				return true
+			wake |= l.put(l.newValue(t, &Set{Topic: t.Name, Gone: true, When: now}))
+			if left <= 0 {
+				return wake, true
 			}
 		}
 	}
-	return false
+	return wake, false
 }
 
 // Changed is where State stands: the number of the last change.

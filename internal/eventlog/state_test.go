@@ -162,14 +162,14 @@ func TestExpireGivesWay(t *testing.T) {
 	for i := range 3 * expireValues {
 		set(t, l, fmt.Sprint("a.", i), i, epoch)
 	}
-	if more := l.expire(epoch.Add(time.Second)); !more || l.Size().Values != 2*expireValues {
+	if _, more := l.expire(epoch.Add(time.Second)); !more || l.Size().Values != 2*expireValues {
 		t.Errorf("one piece leaves %d values, want %d", l.Size().Values, 2*expireValues)
 	}
 	l.Expire(epoch.Add(time.Second))
 	if l.Size().Values != 0 {
 		t.Errorf("%d values are left", l.Size().Values)
 	}
-	if more := l.expire(epoch.Add(time.Hour)); !more {
+	if _, more := l.expire(epoch.Add(time.Hour)); !more {
 		t.Error("all tombstones were forgotten in one piece")
 	}
 	if l.Expire(epoch.Add(time.Hour)); l.Topics() != 0 {
