@@ -39,6 +39,11 @@ type world struct {
 // newWorld serves a hub until t ends. Zero hooks become permissive ones.
 func newWorld(t testing.TB, opts *HubOptions) *world {
 	t.Helper()
+	return newWorldOn(t, memnet.New(nil), opts)
+}
+
+func newWorldOn(t testing.TB, net *memnet.Network, opts *HubOptions) *world {
+	t.Helper()
 	o := HubOptions{}
 	if opts != nil {
 		o = *opts
@@ -52,7 +57,7 @@ func newWorld(t testing.TB, opts *HubOptions) *world {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	w := &world{t: t, hub: NewHub(&o), net: memnet.New(nil)}
+	w := &world{t: t, hub: NewHub(&o), net: net}
 	w.srv = &http.Server{Handler: w.hub}
 	l := w.net.Listen()
 	go w.srv.Serve(l)
