@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if arg := os.Getenv(benchEnv); arg != "" {
 		runBenchClients(arg)
 	}
+	if os.Getenv(benchHubEnv) != "" {
+		runBenchHub()
+	}
 	leak.Main(m)
 }
 
