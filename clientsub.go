@@ -48,10 +48,7 @@ func (c *Client) ask(r *remoteReader) {
 	if s == nil || r.num != 0 || r.parked || r.over {
 		return
 	}
-	req := c.number(s, r)
-	s.push(outgoing{frame: wire.AppendRequest(nil, wire.Request{
-		Op: wire.OpSub, Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay,
-	})})
+	s.push(outgoing{frame: appendSub(c.number(s, r))})
 }
 
 // number gives a subscription its number on a connection and returns what it asks for: rule 4.
