@@ -141,10 +141,12 @@ func (w *window) send(format string, args ...any) {
 	}
 }
 
-// read returns the next frame, and answers pings.
+// read returns the next frame, and answers pings. It waits for two minutes at most, on the clock of the bubble.
 func (w *window) read() (f frame, err error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
+	defer cancel()
 	for {
-		_, b, err := w.ws.Read(w.t.Context())
+		_, b, err := w.ws.Read(ctx)
 		if err != nil {
 			return f, err
 		}
@@ -217,6 +219,9 @@ func TestNewcomer(t *testing.T) {
 			ada.send(`{"op":"pub","ref":%d,"topic":"chat.lobby","data":"%d"}`, i+1, i)
 		}
 		ada.until(`Ada chat.lobby "59"`)
+		ada.ws.CloseNow()
+		time.Sleep(10 * time.Minute) // by now the log alone would have forgotten them
+		ada = c.join("Ada", "lobby")
 		bob := c.open("Bob", `"topic":"chat.lobby","replay":50`)
 		_, before := bob.until("ok sub 1")
 		want := []string{"welcome"}
