@@ -127,7 +127,7 @@ function connected(open) {
     ui.banner.textContent = "You are back";
     bannerTimer = setTimeout(() => { ui.banner.textContent = ""; }, 2_500);
   } else if (!open) {
-    ui.banner.textContent = "Reconnecting… What you write will be sent then";
+    ui.banner.textContent = "Reconnecting. What you write waits";
   }
   wasDown = !open;
 }
@@ -229,7 +229,7 @@ function drawSide() {
 
 /** Makes children of what is shown, unless it is what was shown before: somebody may be about to click on it. */
 function redraw(parent, shown, make) {
-  const now = JSON.stringify(shown);
+  const now = JSON.stringify([me, shown]);
   if (parent.shown === now) return;
   parent.shown = now;
   const focused = parent.contains(document.activeElement) && document.activeElement.hash;
@@ -278,6 +278,7 @@ function fit() {
   const more = longest - [...ui.text.value].length;
   ui.limit.textContent = more < 200 ? more : "";
   ui.limit.classList.toggle("over", more < 0);
+  ui.text.ariaInvalid = String(more < 0);
   ui.say.querySelector("button").disabled = more < 0 || !ui.text.value.trim();
 }
 

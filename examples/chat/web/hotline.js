@@ -79,8 +79,9 @@ class Client extends EventTarget {
     this.#welcomed = 0;
     this.#retry = undefined;
     let token;
-    try { token = await this.#token?.(); } catch { return this.#dialLater(); }
+    try { token = await this.#token?.(); } catch { token = this; }
     if (attempt !== this.#attempt) return;
+    if (token === this) return this.#dialLater(); // there is none to be had just now
     const ws = this.#ws = new WebSocket(this.#url, ["hotline.v1", "hotline"]);
     const on = f => e => { if (ws === this.#ws) f(e); }; // the events of an earlier connection don't count
     ws.onopen = on(() => this.#hello(token));
