@@ -37,29 +37,45 @@ class Room {
   draft = "";
   following = true; // its end is shown, and what comes next will be
   top = 0; // else: how far it is scrolled
+  caughtUp = false; // from here on what is said is news
   sent = new Map(); // our lines that have not come back from the hub, by line: their ids, once known
 
   constructor(name) {
     Object.assign(this, { name, topic: escape(name), lines: new Lines() });
-    this.said = hub.subscribe(`chat.${this.topic}`, { replay: 50 });
-    this.said.addEventListener("message", e => this.#hear(e.message));
-    this.said.addEventListener("gap", e => this.#note(missed(e)));
-    this.said.addEventListener("error", e => this.#note(reasonOf(e.error)));
-    this.said.ready.catch(quietly).then(() => { if (this === room) ui.log.ariaBusy = "false"; });
+    this.#listen();
   }
 
-  #hear({ id, from, data: { text, at }, replayed }) {
-    if (this.lines.has(id)) return;
+  #listen() {
+    this.said = hub.subscribe(`chat.${this.topic}`, { replay: 50 });
+    this.said.addEventListener("message", e => this.#hear(e.message));
+    this.said.addEventListener("gap", e => this.#missed(e));
+    this.said.addEventListener("error", e => this.#note(reasonOf(e.error)));
+    this.said.ready.catch(quietly).then(() => {
+      this.caughtUp = true;
+      if (this === room) ui.log.ariaBusy = "false";
+    });
+  }
+
+  #hear({ id, from, data: { text, at } }) {
+    if (this.lines.has(id)) return; // we have listened anew
     const seen = this === room && !document.hidden && atEnd();
     const [ours] = Array.from(this.sent).find(([, known]) => known === id) ?? [];
     this.sent.delete(ours);
     keepingEnd(this, () => {
       const li = this.lines.add({ id, from, text, at }, ours);
-      if (replayed || from === me || seen) return;
+      if (!this.caughtUp || from === me || seen) return;
       if (this.unread++ === 0) this.lines.mark(li);
     });
     if (this === room) stoppedTyping(from);
     drawUnread();
+  }
+
+  #missed({ missed, cause }) {
+    if (missed) return this.#note(`You missed ${plural(missed, "message", "messages")} here`);
+    if (cause !== "restart") return this.#note("You may have missed messages here");
+    this.#note("The server was restarted: you may have missed messages here");
+    this.said.close(); // it goes on with what is new, since it doesn't know where we were: ask for what was said until now
+    this.#listen();
   }
 
   #note(text) { keepingEnd(this, () => this.lines.note(text)); }
@@ -83,12 +99,6 @@ class Room {
     });
     if (this === room) toEnd();
   }
-}
-
-/** What a reader is told of messages that are lost to them. */
-function missed({ missed, cause }) {
-  if (missed) return `You missed ${plural(missed, "message", "messages")} here`;
-  return cause === "restart" ? "The server was restarted: you may have missed messages here" : "You may have missed messages here";
 }
 
 /** Shows a room, and says that we are in it until we leave it, or are gone for a while. */
@@ -158,7 +168,7 @@ function show(part) {
 
 function drawRoom() {
   ui.title.replaceChildren(element("bdi", { textContent: room.name }));
-  ui.log.ariaBusy = String(!room.said.joined); // a screen reader need not read out the past
+  ui.log.ariaBusy = String(!room.caughtUp); // a screen reader need not read out the past
   ui.log.replaceChildren(room.lines.list);
   if (room.unread > 0) room.lines.reveal(ui.log);
   else ui.log.scrollTop = room.following ? ui.log.scrollHeight : room.top;

@@ -271,7 +271,9 @@ describe('the chat', { skip: needsChromium }, () => {
     let server = await startProgram(chat)
     t.after(() => server.stop())
     const { host } = new URL(server.url)
-    const ada = await join(t, 'Ada', 'lobby', { url: server.url })
+    const proxy = await startProxy(server.url)
+    t.after(() => proxy.close())
+    const ada = await join(t, 'Ada', 'lobby', { url: proxy.url })
     const bob = await join(t, 'Bob', 'lobby', { url: server.url })
     await say(ada, 'before')
     await hears(bob, 'before')
@@ -279,7 +281,11 @@ describe('the chat', { skip: needsChromium }, () => {
     for (const page of [ada, bob]) await page.getByText('Reconnecting').waitFor()
     await say(bob, 'while it was down')
 
+    proxy.cut()
     server = await startProgram({ ...chat, args: ['-addr', host] })
+    await hears(bob, 'before', 'while it was down')
+    proxy.heal() // Ada comes back after it was said, to a server that doesn't know where she was
+    await ada.evaluate(() => dispatchEvent(new Event('online'))) // not after as long as it has waited by now
     for (const page of [ada, bob]) {
       await state(page, 'open')
       await page.waitForFunction(() => !document.querySelector('#banner').textContent.includes('Reconnecting'))

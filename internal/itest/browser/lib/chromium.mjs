@@ -35,7 +35,7 @@ export async function launchChromium() {
     browser,
     async newPage(url, options) {
       const context = await browser.newContext(options)
-      context.setDefaultTimeout(30_000)
+      context.setDefaultTimeout(60_000) // machines are loaded
       const page = await context.newPage()
       page.on('pageerror', err => errors.push(`thrown: ${err.stack ?? err}`))
       page.on('console', message => {
