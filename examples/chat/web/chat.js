@@ -137,7 +137,7 @@ function connected(open) {
     ui.banner.textContent = "You are back";
     bannerTimer = setTimeout(() => { ui.banner.textContent = ""; }, 2_500);
   } else if (!open) {
-    ui.banner.textContent = "Reconnecting. What you write waits";
+    ui.banner.textContent = "Reconnecting… Your messages wait";
   }
   wasDown = !open;
 }

@@ -25,7 +25,7 @@ const args = [
 /**
  * launchChromium starts a browser with a new, empty profile. newPage opens a page in a context of its own: another person,
  * who shares no cookie and no storage with the others; options are Playwright's, of a context. check fails if a page has
- * thrown or logged an error, unless that was to be expected.
+ * thrown or logged an error since the last check, unless that was to be expected.
  */
 export async function launchChromium() {
   if (!chromiumPath) throw new Error('Chromium is missing')
@@ -45,7 +45,7 @@ export async function launchChromium() {
       return page
     },
     check(expected) {
-      const others = errors.filter(text => !expected?.test(text))
+      const others = errors.splice(0).filter(text => !expected?.test(text))
       if (others.length > 0) throw new Error(others.join('\n'))
     },
     close: () => browser.close(),
