@@ -4,7 +4,7 @@ import net from 'node:net'
 
 /**
  * startProxy listens on a port of its own and passes connections on to url. cut breaks what is connected and refuses what
- * comes, blackhole swallows whatever is sent in either direction, until heal. up counts the connections that are there.
+ * comes, deafen swallows what the program sends, blackhole what is sent in either direction, until heal.
  */
 export async function startProxy(url) {
   const target = new URL(url)
@@ -16,29 +16,34 @@ export async function startProxy(url) {
     const pair = [client, upstream]
     pairs.add(pair)
     for (const [from, to] of [pair, pair.toReversed()]) {
-      from.on('data', bytes => { if (fault !== 'blackhole') to.write(bytes) })
-      from.on('end', () => { if (fault !== 'blackhole') to.end() })
+      const swallowed = () => fault === 'blackhole' || fault === 'deaf' && from === upstream
+      from.on('data', bytes => { if (!swallowed()) to.write(bytes) })
+      from.on('end', () => { if (!swallowed()) to.end() })
       from.on('error', () => {}) // close follows
       from.on('close', () => {
+        if (swallowed()) return // heal breaks the other half
         pairs.delete(pair)
-        if (fault !== 'blackhole') to.destroy()
+        to.destroy()
       })
     }
   })
   server.listen(0, 'localhost')
   await once(server, 'listening')
-  const breakAll = () => { for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy() }
+  const breakAll = () => {
+    for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy()
+    pairs.clear()
+  }
   return {
     url: `http://localhost:${server.address().port}/`,
-    up: () => pairs.size,
     cut() {
       fault = 'cut'
       breakAll()
     },
+    deafen() { fault = 'deaf' },
     blackhole() { fault = 'blackhole' },
-    /** heal lets new connections through; those that lost bytes in a blackhole are broken. */
+    /** heal lets new connections through; those that have lost bytes are broken. */
     heal() {
-      if (fault === 'blackhole') breakAll()
+      if (fault !== 'cut') breakAll()
       fault = ''
     },
     close() {
