@@ -168,7 +168,8 @@ function show(part) {
 
 function drawRoom() {
   ui.title.replaceChildren(element("bdi", { textContent: room.name }));
-  ui.log.ariaBusy = String(!room.caughtUp); // a screen reader need not read out the past
+  ui.log.ariaBusy = "true"; // a screen reader need not read out the past
+  requestAnimationFrame(() => { ui.log.ariaBusy = String(!room?.caughtUp); });
   ui.log.replaceChildren(room.lines.list);
   if (room.unread > 0) room.lines.reveal(ui.log);
   else ui.log.scrollTop = room.following ? ui.log.scrollHeight : room.top;
