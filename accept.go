@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -97,9 +98,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 	h.sockets.Add(1)
 	c.ws, c.sock, c.under = ws, up.conn.sock, up.conn
 	up.br.Reset(up.conn) // of what coder had put before it
-	if limit := h.limits.MessageBytes; limit > 0 {
-		ws.SetReadLimit(int64(limit))
-	}
+	ws.SetReadLimit(int64(min(h.limits.MessageBytes, math.MaxInt32)))
 	if !plain && ws.Subprotocol() != wire.Protocol {
 		c.refuse(c.because(wire.CloseVersion, "this hub speaks "+wire.Protocol, nil))
 		return nil

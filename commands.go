@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime/debug"
 	"time"
@@ -53,11 +54,9 @@ func (c *Conn) run() {
 
 // hello runs OnConnect and makes the first subscriptions.
 func (c *Conn) hello() {
-	h, l := c.hub, c.hub.limits
+	h, l := c.hub, &c.hub.limits
 	if !c.plain {
-		c.control(frame.Text, wire.AppendWelcome(nil, wire.Welcome{
-			Conn: c.id, Ping: l.PingInterval, Grace: pongGrace, In: l.MessageBytes, Out: maxOut, Subs: l.Subscriptions,
-		}))
+		c.control(frame.Text, wire.AppendWelcome(nil, l.welcome(c.id)))
 	}
 	c.schedule()
 	if h.opts.OnConnect != nil {
@@ -88,6 +87,22 @@ func (c *Conn) hello() {
 
 // maxOut is the largest message that a client has to expect: the payload and its head.
 const maxOut = maxMessage + 8<<10
+
+// welcome is what clients are told of the limits. They set their clocks by it, so what has no end is left out, and what
+// no number of the protocol can say.
+func (l *Limits) welcome(conn string) wire.Welcome {
+	w := wire.Welcome{Conn: conn, Out: maxOut}
+	if l.PingInterval != never {
+		w.Ping, w.Grace = l.PingInterval, pongGrace
+	}
+	if l.MessageBytes <= math.MaxInt32 {
+		w.In = l.MessageBytes
+	}
+	if l.Subscriptions <= math.MaxInt32 {
+		w.Subs = l.Subscriptions
+	}
+	return w
+}
 
 // loop handles what the client sends, until the connection ends.
 func (c *Conn) loop() error {
@@ -312,6 +327,9 @@ func (c *Conn) tryPublish(req *wire.Request) (pos eventlog.Pos, held bool, err e
 	}
 	if req.TooDeep {
 		return pos, false, fmt.Errorf("%w: the data nests deeper than %d", ErrInvalid, wire.MaxDepth)
+	}
+	if len(req.Data) > maxMessage { // Limits.MessageBytes allows it, but its subscribers may not be able to read it
+		return pos, false, tooLargeError{len(req.Data), maxMessage}
 	}
 	p := publication{topic: req.Topic, row: h.rows.of(req.Topic), from: c.identity.User, conn: c,
 		payload: payload{data: req.Data, binary: req.Binary}}
