@@ -163,13 +163,16 @@ func (h *Hub) greet(c *Conn, r *http.Request) {
 			token = req.Token
 		}
 	}
-	id, err := h.authenticate(r, token)
+	id, err := c.authenticate(r, token)
 	if err != nil {
 		code := wire.CloseTryLater
-		if errors.Is(err, ErrDenied) {
+		switch {
+		case errors.Is(err, ErrDenied):
 			code = wire.CloseUnauthorized
-		} else if errors.Is(err, errPanic) {
+		case errors.Is(err, errPanic):
 			code = wire.CloseInternalError
+		case errors.Is(err, errShutdown):
+			code = wire.CloseRestart
 		}
 		h.turnAway(c, c.because(code, told(err), err))
 		return
@@ -211,17 +214,22 @@ func (c *Conn) readHello() (wire.Request, error) {
 
 var errPanic = errors.New("hotline: panic in a hook")
 
-// authenticate asks the hook.
-func (h *Hub) authenticate(r *http.Request, token string) (id Identity, err error) {
+// authenticate asks the hook. Nobody else is told of its error yet.
+func (c *Conn) authenticate(r *http.Request, token string) (id Identity, err error) {
+	h := c.hub
 	if h.opts.Authenticate == nil {
 		return Identity{}, nil
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			err = h.panicked("Authenticate", v)
-		}
-	}()
-	return h.opts.Authenticate(r, token)
+	ctx, end := context.WithCancelCause(r.Context())
+	defer end(nil)
+	defer context.AfterFunc(c.ctx, func() { end(errShutdown) })()
+	ctx, cancel := context.WithTimeoutCause(ctx, hookTimeout, errHookTimeout)
+	defer cancel()
+	err = h.guard("Authenticate", func() error {
+		id, err = h.opts.Authenticate(r.WithContext(ctx), token)
+		return err
+	})
+	return id, c.hookError(ctx, "Authenticate", err)
 }
 
 // bearer is the token of the Authorization header (RFC 6750 §2.1).
