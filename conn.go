@@ -382,9 +382,12 @@ func (sh *shard) retire(p *peer, why *closing) {
 	}
 	sh.placed.Add(-1)
 	p.end, p.ending = last, true
-	if p.busy {
+	switch {
+	case p.busy:
 		p.conn.sock.finish(closeTimeout)
-	} else {
+	case p.broken:
+		p.conn.linger(nil, why.cause)
+	default:
 		p.conn.linger(last, nil)
 	}
 }
