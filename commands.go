@@ -359,7 +359,7 @@ func (c *Conn) tryPublish(req *wire.Request) (pos eventlog.Pos, held bool, err e
 		return pos, false, fmt.Errorf("%w: the data nests deeper than %d", ErrInvalid, wire.MaxDepth)
 	}
 	if len(req.Data) > maxMessage { // Limits.MessageBytes allows it, but its subscribers may not be able to read it
-		return pos, false, tooLargeError{len(req.Data), maxMessage}
+		return pos, false, tooLarge("the message has %d bytes, the limit is %d", len(req.Data), maxMessage)
 	}
 	p := publication{topic: req.Topic, row: h.rows.of(req.Topic), from: c.identity.User, conn: c,
 		payload: payload{data: req.Data, binary: req.Binary}}
