@@ -99,6 +99,17 @@ func (l *Link) Cut() {
 	}
 }
 
+// Close closes the client's ends, as the end of its process does. It may connect again.
+func (l *Link) Close() {
+	l.net.mu.Lock()
+	defer l.net.mu.Unlock()
+	for p := range l.pairs {
+		if !p.down.readerClosed {
+			(&conn{pair: p, in: &p.down, out: &p.up}).close()
+		}
+	}
+}
+
 // Stall keeps bytes from the client's Read, as if it were slow: they wait in the buffers until those are full, then
 // the server's Write blocks. What the client sends arrives.
 func (l *Link) Stall() {

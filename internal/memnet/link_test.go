@@ -196,6 +196,31 @@ func TestBlackholeDialTimeout(t *testing.T) {
 	})
 }
 
+func TestLinkClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New(nil)
+		ln := n.Listen()
+		defer ln.Close()
+		l := n.Link()
+		client, server := dialPair(t, ln, l)
+		read := started(func() (int, error) { return client.Read(make([]byte, 1)) })
+		pending(t, "Read", read)
+		mustWrite(t, client, "bye")
+		l.Close()
+		wantErr(t, "Read", (<-read).err, net.ErrClosed)
+		wantErr(t, "Close", client.Close(), net.ErrClosed)
+		mustRead(t, server, "bye")
+		_, err := server.Read(make([]byte, 1))
+		wantErr(t, "the server's Read", err, io.EOF)
+		l.Close() // again, with the other end still open
+		server.Close()
+		if l.Conns() != 0 {
+			t.Fatalf("%d connections", l.Conns())
+		}
+		dialPair(t, ln, l)
+	})
+}
+
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := New(nil)
