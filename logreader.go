@@ -277,6 +277,8 @@ func (r *logReader) position() string {
 	return r.position_.String()
 }
 
+func (r *logReader) restarted() bool { return false }
+
 func (r *logReader) seek(after string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

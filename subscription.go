@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"math/rand/v2"
 	"sync/atomic"
-	"time"
 
 	"github.com/gohotline/hotline/internal/eventlog"
 )
@@ -30,6 +28,8 @@ type source interface {
 	// next returns the next message; Missed says what was lost before it. A message without topic says only that.
 	next(ctx context.Context) (Message, error)
 	position() string
+	// restarted reports whether the last loss was that of a hub which has restarted, so that every client has one now.
+	restarted() bool
 	// seek makes reading go on after a position; empty: after the last loss. It reports whether that is known.
 	seek(after string) bool
 	close()
@@ -83,17 +83,17 @@ func (s *Subscription) Next(ctx context.Context) (Message, error) {
 		if s.missed += m.Missed; m.Topic == "" {
 			continue
 		}
-		m.Missed, s.missed = s.missed, 0
+		m.Missed, s.missed, s.tries = s.missed, 0, 0
 		return m, nil
 	}
 }
 
-// runResync loads a snapshot if one is due, until it succeeds: its temporary errors are tried again, more slowly each
-// time.
+// runResync loads a snapshot if one is due, until it succeeds. Temporary errors are tried again, and so is a loss
+// during it, more slowly each time. After a restart of the hub, when all its clients do the same, none begins at once.
 func (s *Subscription) runResync(ctx context.Context) error {
 	for s.stale && s.resync != nil {
-		if s.tries > 0 {
-			if err := pause(ctx, backoff(s.tries)); err != nil {
+		if s.tries > 0 || s.src.restarted() {
+			if err := pause(ctx, backoff(max(s.tries-1, 0))); err != nil {
 				return err
 			}
 		}
@@ -104,31 +104,13 @@ func (s *Subscription) runResync(ctx context.Context) error {
 			return err
 		case err != nil:
 			if ctx.Err() != nil {
-				return context.Cause(ctx)
+				return cause(ctx)
 			}
 		case s.src.seek(after):
-			s.stale, s.tries = false, 0
+			s.stale, s.missed = false, 0
 		}
 	}
 	return nil
-}
-
-// backoff is the delay before the n-th repetition: doubling up to 20 s, with full jitter.
-func backoff(n int) time.Duration {
-	limit := min(20*time.Second, 500*time.Millisecond<<min(n-1, 10))
-	return time.Duration(rand.Int64N(int64(limit)))
-}
-
-// pause waits.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // Position is where reading stands: after the last message that Next returned, or where the subscription began.

@@ -1,0 +1,374 @@
+package hotline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// session is one connection of a Client. One goroutine reads, that of Client.run, and one writes; what the client does
+// in between is under its lock.
+type session struct {
+	// Static after construction.
+	c    *Client
+	ws   *websocket.Conn
+	link *link
+	wake chan struct{} // buffered, 1; never closed
+
+	// Guarded by Client.mu.
+	up       bool // there was a welcome: publishes go out
+	since    time.Time
+	nums     map[int64]*remoteReader
+	last     int64 // the number that was given last
+	pong     bool  // one is due
+	out      queue[outgoing]
+	outBytes int // of out and of what is being written
+	patience time.Duration
+	clock    *time.Timer // looks whether anything was received for so long
+	dead     bool        // and nothing was
+
+	// What the hub said before it closed.
+	bye      int
+	reason   string
+	retry    time.Duration
+	hasRetry bool
+}
+
+// outgoing is a frame on its way to the hub.
+type outgoing struct {
+	frame  []byte
+	binary bool
+	pub    *publishing // nil: it is none that is answered
+}
+
+const (
+	handshakeTimeout = 15 * time.Second
+	firstPatience    = 35 * time.Second // until welcome says otherwise
+	leaveTimeout     = time.Second
+)
+
+// link is what coder/websocket reads from and writes to. It notes when something was received, and can be closed under
+// it at any moment.
+type link struct {
+	io.ReadWriteCloser
+	lastRead atomic.Int64 // Unix nanoseconds
+}
+
+// Read notes that the hub lives.
+func (l *link) Read(p []byte) (int, error) {
+	n, err := l.ReadWriteCloser.Read(p)
+	if n > 0 {
+		l.lastRead.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// tap is a RoundTripper that puts a link between the transport's connection and whoever asked for the upgrade.
+type tap struct {
+	http.RoundTripper
+	link *link
+}
+
+// RoundTrip is a handshake, or a redirect to where it is to be made.
+func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTripper.RoundTrip(r)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		return resp, err
+	}
+	if rwc, ok := resp.Body.(io.ReadWriteCloser); ok {
+		t.link = &link{ReadWriteCloser: rwc}
+		t.link.lastRead.Store(time.Now().UnixNano())
+		resp.Body = t.link
+	}
+	return resp, err
+}
+
+// connect makes one attempt.
+func (c *Client) connect() (*session, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, handshakeTimeout)
+	defer cancel()
+	hello := wire.Request{Op: wire.OpHello}
+	if c.opts.Token != nil {
+		token, err := c.token(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("DialOptions.Token: %w", err)
+		}
+		hello.Token = token
+	}
+	hc := http.Client{}
+	if c.opts.HTTPClient != nil {
+		hc = *c.opts.HTTPClient
+	}
+	through := &tap{RoundTripper: hc.Transport}
+	if through.RoundTripper == nil {
+		through.RoundTripper = http.DefaultTransport
+	}
+	hc.Transport = through
+	mode := websocket.CompressionDisabled
+	if c.opts.Compression {
+		mode = websocket.CompressionNoContextTakeover
+	}
+	ws, resp, err := websocket.Dial(ctx, c.url, &websocket.DialOptions{
+		HTTPClient: &hc, HTTPHeader: c.opts.Header.Clone(), Subprotocols: []string{wire.Protocol, wire.AnyVersion},
+		CompressionMode: mode,
+	})
+	if err != nil {
+		return nil, handshakeError(resp, err)
+	}
+	if ws.Subprotocol() == "" {
+		go ws.CloseNow()
+		return nil, &handshakeFailure{err: errors.New("the server speaks no hotline.v1: it selected no subprotocol"), final: true}
+	}
+	ws.SetReadLimit(maxOut)
+	s := &session{
+		c: c, ws: ws, link: through.link, wake: make(chan struct{}, 1), nums: make(map[int64]*remoteReader), patience: firstPatience,
+	}
+	c.greet(s, hello)
+	return s, nil
+}
+
+// token asks the application, whose panic is no reason to end its process.
+func (c *Client) token(ctx context.Context) (token string, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.log().Error("hotline: panic in a hook", "hook", "DialOptions.Token", "panic", v)
+			err = fmt.Errorf("%w: DialOptions.Token: %v", errPanic, v)
+		}
+	}()
+	return c.opts.Token(ctx)
+}
+
+// greet makes s the client's session: the hello, with all subscriptions, is the first thing to be sent.
+func (c *Client) greet(s *session, hello wire.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = s
+	hello.After = c.pos
+	for _, r := range c.subs {
+		if !r.parked && !r.over {
+			hello.Subs = append(hello.Subs, c.number(s, r))
+		}
+	}
+	s.push(outgoing{frame: wire.AppendRequest(nil, hello)})
+}
+
+// push queues a frame. It needs mu.
+func (s *session) push(o outgoing) {
+	s.out.push(o)
+	s.outBytes += len(o.frame)
+	s.poke()
+}
+
+func (s *session) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// talk is the life of a connection. It returns why it has ended.
+func (s *session) talk() error {
+	c := s.c
+	ctx, cancel := context.WithCancel(context.Background())
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		s.write(ctx)
+	}()
+	left := make(chan struct{})
+	stop := context.AfterFunc(c.ctx, func() {
+		defer close(left)
+		s.leave()
+	})
+	c.mu.Lock()
+	s.clock = time.AfterFunc(s.patience, s.check)
+	c.mu.Unlock()
+	err := s.read()
+	s.clock.Stop()
+	if !stop() {
+		<-left
+	}
+	s.link.Close()
+	cancel()
+	s.ws.CloseNow()
+	<-written
+	return s.over(err)
+}
+
+// read handles what the hub sends until nothing more comes.
+func (s *session) read() error {
+	c := s.c
+	var buf []byte
+	for {
+		typ, r, err := s.ws.Reader(context.Background())
+		if err != nil {
+			return err
+		}
+		if buf, err = readAll(r, buf[:0]); err != nil {
+			return err
+		}
+		f, err := wire.DecodeServer(buf, typ == websocket.MessageBinary)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errHub, err)
+		}
+		c.mu.Lock()
+		c.handle(s, &f)
+		c.mu.Unlock()
+		if cap(buf) > 256<<10 {
+			buf = nil
+		}
+	}
+}
+
+// readAll is io.ReadAll into a buffer that is there already.
+func readAll(r io.Reader, b []byte) ([]byte, error) {
+	for {
+		if len(b) == cap(b) {
+			b = append(b, make([]byte, max(512, len(b)))...)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+}
+
+// write sends what is queued, a pong before anything else, until ctx is done or the connection fails.
+func (s *session) write(ctx context.Context) {
+	for {
+		o, ok := s.pull()
+		if !ok {
+			select {
+			case <-s.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		typ := websocket.MessageText
+		if o.binary {
+			typ = websocket.MessageBinary
+		}
+		if err := s.ws.Write(ctx, typ, o.frame); err != nil {
+			s.link.Close() // whoever reads finds out
+			return
+		}
+		s.c.mu.Lock()
+		s.outBytes -= len(o.frame)
+		s.c.mu.Unlock()
+	}
+}
+
+var pong = []byte(`{"op":"pong"}`)
+
+// errHub is final: the same would come again.
+var errHub = errors.New("hotline: the hub breaks the protocol")
+
+// pull takes the next frame from the queue.
+func (s *session) pull() (o outgoing, ok bool) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.pong {
+		s.pong = false
+		s.outBytes += len(pong)
+		return outgoing{frame: pong}, true
+	}
+	for {
+		if o, ok = s.out.pop(); !ok || o.pub == nil {
+			return o, ok
+		}
+		if s.c.waiting[o.pub.ref] == o.pub { // it was not given up meanwhile
+			o.pub.begin(s)
+			return o, true
+		}
+		s.outBytes -= len(o.frame)
+	}
+}
+
+// leave ends the connection at the client's wish, after a moment in any case.
+func (s *session) leave() {
+	t := time.AfterFunc(leaveTimeout, func() { s.link.Close() })
+	defer t.Stop()
+	s.ws.Close(websocket.StatusNormalClosure, "")
+}
+
+// check ends a connection over which nothing has come for too long.
+func (s *session) check() {
+	s.c.mu.Lock()
+	silent := time.Since(time.Unix(0, s.link.lastRead.Load()))
+	if s.patience > silent {
+		s.clock.Reset(s.patience - silent)
+	} else if s.patience > 0 { // otherwise the hub sends no pings
+		s.dead = true
+	}
+	dead := s.dead
+	s.c.mu.Unlock()
+	if dead {
+		s.link.Close()
+	}
+}
+
+// over forgets the session, and says why it has ended.
+func (s *session) over(err error) error {
+	c := s.c
+	var closed websocket.CloseError
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case errors.As(err, &closed):
+		err = &CloseError{Code: int(closed.Code), Reason: closed.Reason}
+	case s.bye != 0: // the Close frame has been lost
+		err = &CloseError{Code: s.bye, Reason: s.reason}
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		err = fmt.Errorf("%w: it sent more than the %d bytes that it promised", errHub, c.maxOut)
+	case s.dead:
+		err = fmt.Errorf("%w: nothing was received for %s", errNoPong, s.patience)
+	}
+	c.session, c.last = nil, err
+	for _, r := range c.subs {
+		c.unnumber(s, r)
+	}
+	clear(c.exact)
+	c.wild = nil
+	c.unsent(s, closed.Code != 0 || s.bye != 0)
+	return err
+}
+
+// welcome is the hub's first word.
+func (c *Client) welcome(s *session, f *wire.ServerFrame) {
+	if s.up {
+		return
+	}
+	s.up, s.since = true, time.Now()
+	s.patience = 0
+	if f.Ping > 0 {
+		s.patience = f.Ping + f.Grace
+		s.clock.Reset(s.patience)
+	}
+	if c.maxOut = f.MaxOut; c.maxOut == 0 {
+		s.ws.SetReadLimit(-1)
+	} else {
+		s.ws.SetReadLimit(int64(c.maxOut))
+	}
+	c.maxIn, c.last = f.MaxIn, nil
+	c.resend(s)
+	select {
+	case <-c.ready:
+	default:
+		close(c.ready)
+	}
+	c.state.put(nil)
+	c.log().Debug("hotline: connected", "url", redacted(c.url), "conn", f.Conn)
+}
