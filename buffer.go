@@ -3,6 +3,7 @@ package hotline
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // What a subscription of a client buffers. Of State it holds the newest value of each topic that the application has not
@@ -11,13 +12,19 @@ const (
 	bufferMessages = 256
 	bufferBytes    = 1 << 20
 	bufferSignals  = 64
+
+	// bufferGrace is how long a client does not read its socket because a buffer is full: so long that a loop which
+	// merely waits for the CPU is not taken for a slow one, and what is on its way is not asked for twice.
+	bufferGrace = 5 * time.Millisecond
 )
 
 // buffer is what a subscription of a client has received and its application has not read.
 type buffer struct {
 	woken chan struct{} // buffered, 1; never closed
+	roomy chan struct{} // buffered, 1; never closed
 
 	mu      sync.Mutex
+	awaited bool            // somebody waits for half of it to be free
 	events  queue[buffered] // Events and gaps, in order
 	bytes   int             // of events
 	crowded bool            // an event was refused, and half of the buffer is not free yet
@@ -56,7 +63,9 @@ type change struct {
 	order uint64
 }
 
-func newBuffer(pos string) buffer { return buffer{woken: make(chan struct{}, 1), pos: pos} }
+func newBuffer(pos string) buffer {
+	return buffer{woken: make(chan struct{}, 1), roomy: make(chan struct{}, 1), pos: pos}
+}
 
 func (b *buffer) wake() {
 	select {
@@ -65,19 +74,36 @@ func (b *buffer) wake() {
 	}
 }
 
-// event adds an event that leaves the subscription at pos; false: there is no room.
-func (b *buffer) event(m *Message, pos string) bool {
+// event adds an event that leaves the subscription at pos; not ok: there is no room; full: there is none for another.
+func (b *buffer) event(m *Message, pos string) (ok, full bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	size := len(m.Data)
 	if b.events.len() >= bufferMessages || b.events.len() > 0 && b.bytes+size > bufferBytes {
 		b.crowded = true
-		return false
+		return false, false
 	}
 	b.bytes += size
 	b.events.push(buffered{Message: *m, pos: pos})
 	b.wake()
-	return true
+	return true, b.events.len() >= bufferMessages || b.bytes >= bufferBytes*3/4
+}
+
+// half reports whether half of it is free. It needs mu.
+func (b *buffer) half() bool { return b.events.len() <= bufferMessages/2 && b.bytes <= bufferBytes/2 }
+
+// await waits until half of it is free, or for the timer.
+func (b *buffer) await(timer <-chan time.Time) {
+	b.mu.Lock()
+	b.awaited = !b.half()
+	wait := b.awaited
+	b.mu.Unlock()
+	if wait {
+		select {
+		case <-b.roomy:
+		case <-timer:
+		}
+	}
 }
 
 // gap adds the notice of a loss. It always has room: between two of them there is a message, or they become one.
@@ -205,8 +231,16 @@ func (b *buffer) next(ctx context.Context, drained func()) (Message, error) {
 		if !ok && err != nil {
 			b.wake() // for the next call
 		}
-		room := b.crowded && b.events.len() <= bufferMessages/2 && b.bytes <= bufferBytes/2
-		b.crowded = b.crowded && !room
+		half := b.half()
+		room := half && b.crowded
+		b.crowded = b.crowded && !half
+		if half && b.awaited {
+			b.awaited = false
+			select {
+			case b.roomy <- struct{}{}:
+			default:
+			}
+		}
 		b.mu.Unlock()
 		if room {
 			drained()

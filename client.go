@@ -41,6 +41,7 @@ type Client struct {
 	waiting map[uint64]*publishing     // unanswered
 	held    []holds                    // Presence values, in the order in which they were published
 	full    []*remoteReader            // scratch
+	crowded *buffer                    // that the last message has filled
 	last    error                      // why there is no connection
 	ended   error                      // the client has ended, with this cause
 }
@@ -190,7 +191,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-var errClientClosed = closedError("the client")
+var errClientClosed error = closedError("the client")
 
 // closedFor is the error of a call on a client that has ended.
 func closedFor(why error) error {

@@ -139,3 +139,12 @@ func TestClientSilence(t *testing.T) {
 		wantNext(t, s, "chat.a 1")
 	})
 }
+
+// restart replaces the hub by a new one, as a new process does: what was connected finds a reset.
+func (w *world) restart(opts *HubOptions) {
+	w.t.Helper()
+	w.srv.Close()
+	w.hub.Close()
+	next := newWorldOn(w.t, w.net, opts)
+	w.hub, w.srv = next.hub, next.srv
+}

@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if arg := os.Getenv(benchEnv); arg != "" {
 		runBenchClients(arg)
 	}
+	if os.Getenv(benchHubEnv) != "" {
+		runBenchHub()
+	}
 	leak.Main(m)
 }
 
@@ -39,6 +42,11 @@ type world struct {
 // newWorld serves a hub until t ends. Zero hooks become permissive ones.
 func newWorld(t testing.TB, opts *HubOptions) *world {
 	t.Helper()
+	return newWorldOn(t, memnet.New(nil), opts)
+}
+
+func newWorldOn(t testing.TB, net *memnet.Network, opts *HubOptions) *world {
+	t.Helper()
 	o := HubOptions{}
 	if opts != nil {
 		o = *opts
@@ -52,7 +60,7 @@ func newWorld(t testing.TB, opts *HubOptions) *world {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	w := &world{t: t, hub: NewHub(&o), net: memnet.New(nil)}
+	w := &world{t: t, hub: NewHub(&o), net: net}
 	w.srv = &http.Server{Handler: w.hub}
 	l := w.net.Listen()
 	go w.srv.Serve(l)

@@ -117,7 +117,9 @@ func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) bool {
 			r.at, r.position_, r.honoured = pos, pos, true
 			return true
 		}
-		r.missed = 1
+		if r.events {
+			r.missed = 1
+		}
 	}
 	if r.position_ = r.at; opts.Replay > 0 {
 		r.at = log.Newest(&r.filter, opts.Replay, r.at, time.Now())

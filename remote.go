@@ -136,7 +136,11 @@ func (r *remoteReader) take(m *Message, rev, pos string) bool {
 	case m.ID == "":
 		r.buf.signal(m)
 	default:
-		return r.buf.event(m, pos)
+		ok, full := r.buf.event(m, pos)
+		if full {
+			r.c.crowded = &r.buf
+		}
+		return ok
 	}
 	return true
 }

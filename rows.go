@@ -76,7 +76,19 @@ func (r *rows) state(p string) bool {
 	return slices.ContainsFunc(r.stateful, func(s string) bool { return pattern.Overlap(s, p) })
 }
 
-// events reports whether a subscription to p may have Events: an exact topic of another kind has none.
+// events reports whether a subscription to p may have Events: topics of other kinds have none.
 func (r *rows) events(p string) bool {
-	return pattern.HasWildcard(p) || r.of(p).Delivery == Events
+	if !pattern.HasWildcard(p) {
+		return r.of(p).Delivery == Events
+	}
+	covered := false // by a row of another kind
+	for q, x := range r.table.All() {
+		switch {
+		case x.Delivery != Events:
+			covered = covered || pattern.Covers(q, p)
+		case pattern.Overlap(q, p):
+			return true
+		}
+	}
+	return !covered
 }

@@ -207,6 +207,9 @@ func (s *session) talk() error {
 func (s *session) read() error {
 	c := s.c
 	var buf []byte
+	var decoder wire.Decoder
+	grace := time.NewTimer(time.Hour)
+	defer grace.Stop()
 	for {
 		typ, r, err := s.ws.Reader(context.Background())
 		if err != nil {
@@ -215,13 +218,19 @@ func (s *session) read() error {
 		if buf, err = readAll(r, buf[:0]); err != nil {
 			return err
 		}
-		f, err := wire.DecodeServer(buf, typ == websocket.MessageBinary)
+		f, err := decoder.Decode(buf, typ == websocket.MessageBinary)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errHub, err)
 		}
 		c.mu.Lock()
 		c.handle(s, &f)
+		full := c.crowded
+		c.crowded = nil
 		c.mu.Unlock()
+		if full != nil {
+			grace.Reset(bufferGrace)
+			full.await(grace.C)
+		}
 		if cap(buf) > 256<<10 {
 			buf = nil
 		}

@@ -115,6 +115,9 @@ func (sh *shard) begin(p *peer, list []subscribing) {
 		if r.known {
 			s.at, s.cause, s.replay = r.after, "", 0
 		}
+		if !s.events {
+			s.cause = "" // what it had of State is replaced, whatever that was: nothing is lost
+		}
 		if s.states {
 			s.startWalk(h.log)
 		}

@@ -42,7 +42,7 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		for {
 			m, err := s.Next(ctx)
-			if errors.Is(err, errSubscriptionClosed) {
+			if err != nil && errors.Is(err, errSubscriptionClosed) {
 				return
 			}
 			if !yield(m, err) || err != nil {
@@ -53,7 +53,7 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[Message, error] {
 }
 
 // errSubscriptionClosed is the ErrClosed of a subscription that its own Close ended.
-var errSubscriptionClosed = closedError("the subscription")
+var errSubscriptionClosed error = closedError("the subscription")
 
 type closedError string
 

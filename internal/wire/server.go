@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -47,6 +48,18 @@ type ServerFrame struct {
 // DecodeServer decodes a hub's message. Like DecodeRequest it ignores fields that it doesn't know, a null other than
 // that of data, and returns no more than Op of one that it doesn't know.
 func DecodeServer(msg []byte, binary bool) (ServerFrame, error) {
+	var d Decoder
+	return d.Decode(msg, binary)
+}
+
+// Decoder decodes what one hub sends, message by message, as DecodeServer does. It remembers some texts, because topics,
+// users and ops come again and again. It is not safe for concurrent use.
+type Decoder struct {
+	texts [64]string
+}
+
+// Decode is DecodeServer.
+func (d *Decoder) Decode(msg []byte, binary bool) (ServerFrame, error) {
 	head, data, ok := split(msg, binary)
 	if !ok {
 		return ServerFrame{}, errors.New("wire: binary message without a header line")
@@ -58,7 +71,7 @@ func DecodeServer(msg []byte, binary bool) (ServerFrame, error) {
 	w := walk{b: head}
 	wrong := "" // the last field with a value of a wrong type
 	for w.next() {
-		if !f.set(&w) {
+		if !f.set(&w, d) {
 			wrong = string(w.key)
 		}
 	}
@@ -76,6 +89,23 @@ func DecodeServer(msg []byte, binary bool) (ServerFrame, error) {
 	return ServerFrame{}, fmt.Errorf("wire: %q is of a wrong type or out of range", wrong)
 }
 
+// text is the function text, for a string that probably is one of those before it.
+func (d *Decoder) text(val []byte) (s string, ok bool) {
+	n := len(val) - 2
+	if n <= 0 || n > 255 || val[0] != '"' || bytes.IndexByte(val, '\\') >= 0 {
+		return text(val)
+	}
+	h := uint(n)
+	for _, c := range val[max(1, n-7) : n+1] { // names differ at their ends
+		h = h*31 + uint(c)
+	}
+	known := &d.texts[h%uint(len(d.texts))]
+	if string(val[1:n+1]) != *known {
+		*known = string(val[1 : n+1])
+	}
+	return *known, true
+}
+
 func knownServerOp(op string) bool {
 	switch op {
 	case "", OpWelcome, OpOK, OpEnd, OpGap, OpAt, OpReset, OpPush, OpSend, OpBye, OpErr, OpPing:
@@ -85,7 +115,7 @@ func knownServerOp(op string) bool {
 }
 
 // set takes one member of the message, and reports whether it is of the right type.
-func (f *ServerFrame) set(w *walk) (ok bool) {
+func (f *ServerFrame) set(w *walk, d *Decoder) (ok bool) {
 	if string(w.key) == "data" {
 		if !f.Binary { // else the data is after the header
 			f.Data, f.HasData = w.val, true
@@ -97,19 +127,19 @@ func (f *ServerFrame) set(w *walk) (ok bool) {
 	}
 	switch string(w.key) { // the ones of a message first
 	case "topic":
-		f.Topic, ok = text(w.val)
+		f.Topic, ok = d.text(w.val)
 	case "id":
 		f.ID, ok = text(w.val)
 	case "rev":
 		f.Rev, ok = text(w.val)
 	case "from":
-		f.From, ok = text(w.val)
+		f.From, ok = d.text(w.val)
 	case "gone":
 		f.Gone, ok = boolean(w.val)
 	case "sub":
 		f.Sub, ok = integer(w.val, -maxInt)
 	case "op":
-		f.Op, ok = text(w.val)
+		f.Op, ok = d.text(w.val)
 	default:
 		return f.setNotice(w)
 	}

@@ -71,6 +71,7 @@ func encode(t *testing.T, f ServerFrame) []byte {
 
 func TestServerVectors(t *testing.T) {
 	ops := map[string]bool{}
+	var d Decoder
 	for _, v := range vectors(t, "server.json", "server") {
 		msg, binary := v.message(t)
 		want := v.serverFrame(t)
@@ -84,6 +85,11 @@ func TestServerVectors(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", v.Name, diff)
+		}
+		for range 2 {
+			if again, err := d.Decode(msg, binary); err != nil || !cmp.Equal(want, again) {
+				t.Errorf("%s: %v, %v by a decoder of several", v.Name, again, err)
+			}
 		}
 	}
 	if len(ops) != 12 {
@@ -204,8 +210,9 @@ func FuzzDecodeServer(f *testing.F) {
 			}
 		}
 	}
+	var d Decoder // what it remembers of other messages makes no difference
 	f.Fuzz(func(t *testing.T, msg []byte, binary bool) {
-		got, err := DecodeServer(msg, binary)
+		got, err := d.Decode(msg, binary)
 		if depthOf(msg) > 9_000 {
 			return // more than encoding/json reads
 		}
@@ -271,8 +278,9 @@ func BenchmarkDecodeServer(b *testing.B) {
 	msg := append(append(AppendHead(nil, h), sample(128)...), Tail...)
 	b.SetBytes(int64(len(msg)))
 	b.ReportAllocs()
+	var d Decoder
 	for b.Loop() {
-		if _, err := DecodeServer(msg, false); err != nil {
+		if _, err := d.Decode(msg, false); err != nil {
 			b.Fatal(err)
 		}
 	}
