@@ -80,9 +80,7 @@ func NewHub(opts *HubOptions) *Hub {
 		Values: h.limits.StateTopics, Tombstones: keyMemory, Shards: h.shardN, Tag: tag, Row: h.rows.log, Live: h.live,
 	})
 	for i := range h.shardN {
-		sh := newShard(h, i)
-		h.shards = append(h.shards, sh)
-		h.loops.Go(sh.run)
+		h.shards = append(h.shards, newShard(h, i))
 	}
 	h.feed = newFeed(h)
 	h.mu.Lock()

@@ -27,12 +27,13 @@ type shard struct {
 	hub  *Hub
 	n    int
 	wake chan struct{} // buffered, 1; never closed
-	done chan struct{} // closed by run when it ends
+	done chan struct{} // closed by run when it ends because of stop
 
 	inbox   inbox
 	placed  atomic.Int64 // connections
 	behind  atomic.Int64
 	stopped atomic.Bool
+	parked  atomic.Bool // run has ended, or is about to, and poke starts it again: whoever changes it to false
 
 	// Owned by run.
 	follower *eventlog.Follower
@@ -94,13 +95,14 @@ type item struct {
 func newShard(h *Hub, n int) *shard {
 	sh := &shard{hub: h, n: n, wake: make(chan struct{}, 1), done: make(chan struct{}), gen: 1, trimAt: trimItems}
 	sh.follower = h.log.Follow(n)
-	sh.cur = sh.follower.At()
+	sh.follower.Sleep()
+	sh.parked.Store(true)
 	return sh
 }
 
-// run is the event loop. It ends after stop.
+// run is the event loop. It ends after stop, and when there is nobody to serve any more: then poke starts it again.
 func (sh *shard) run() {
-	defer close(sh.done)
+	sh.cur = sh.follower.Awake()
 	for !sh.stopped.Load() {
 		sh.take()
 		sh.dispatch()
@@ -109,10 +111,11 @@ func (sh *shard) run() {
 		sh.flushSome()
 		sh.arrivals()
 		sh.count()
-		if len(sh.dirty)+len(sh.readers)+len(sh.commands) == 0 && !sh.follower.Behind() && !sh.inbox.any.Load() {
-			sh.sleep()
+		if len(sh.dirty)+len(sh.readers)+len(sh.commands) == 0 && !sh.follower.Behind() && !sh.inbox.any.Load() && !sh.sleep() {
+			return
 		}
 	}
+	close(sh.done)
 }
 
 // count adds to the counters what was sent in this turn.
@@ -124,26 +127,39 @@ func (sh *shard) count() {
 	}
 }
 
-// stop ends run, which then looks at nothing any more.
+// stop ends run, which then looks at nothing any more, and closes done.
 func (sh *shard) stop() {
 	sh.stopped.Store(true)
 	sh.poke()
 }
 
-func (sh *shard) sleep() {
+// sleep waits until it is poked; false: run is to end, as another will take its place.
+func (sh *shard) sleep() bool {
 	sh.drop(0)
 	if !sh.follower.Sleep() {
-		return
+		return true
+	}
+	if len(sh.peers) == len(sh.free) { // nobody is here
+		sh.parked.Store(true)
+		// A poke from before this may have started nobody. What it left is not to be taken here before it is clear who runs:
+		// it might be for the other.
+		if len(sh.wake) == 0 || !sh.parked.CompareAndSwap(true, false) {
+			return false
+		}
 	}
 	<-sh.wake
 	sh.cur = sh.follower.Awake()
+	return true
 }
 
-// poke wakes run.
+// poke wakes run, or starts it.
 func (sh *shard) poke() {
 	select {
 	case sh.wake <- struct{}{}:
 	default:
+	}
+	if sh.parked.Load() && sh.parked.CompareAndSwap(true, false) {
+		sh.hub.loops.Go(sh.run)
 	}
 }
 

@@ -105,6 +105,9 @@ func (h *Hub) finish() {
 	for _, sh := range h.shards {
 		sh.stop()
 	}
+	for _, sh := range h.shards {
+		<-sh.done // and not only loops.Wait: another goroutine may be about to start run
+	}
 	h.loops.Wait()
 }
 

@@ -57,7 +57,7 @@ func (c *conn) close() {
 	c.in.cond.Broadcast()
 	c.out.cond.Broadcast()
 	if c.in.writerClosed { // by the peer
-		delete(c.link.pairs, c.pair)
+		c.link.remove(c.pair)
 	}
 }
 

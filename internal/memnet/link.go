@@ -3,8 +3,14 @@ package memnet
 import (
 	"context"
 	"net"
+	"os"
+	"syscall"
 	"time"
 )
+
+// connectTimeout is how long a connection attempt lasts that nobody answers: with net.ipv4.tcp_syn_retries at 6, its
+// default, Linux sends its last SYN after 63 s and waits 64 s more.
+const connectTimeout = 127 * time.Second
 
 // Link is the network between one client and the server, over which the client may have any number of connections.
 // Faults apply to the present connections and to later ones, except for Cut. They add up, until Heal.
@@ -18,6 +24,7 @@ type Link struct {
 	pairs              map[*pair]struct{} // connections with an end that is not closed
 	toClient, toServer path
 	dark               chan struct{} // not nil while nothing passes; closed by Heal
+	empty              chan struct{} // not nil while somebody waits for pairs to be empty; closed then
 }
 
 // path is what a link does to one of its directions.
@@ -39,6 +46,7 @@ func (l *Link) DialContext(ctx context.Context, network, _ string) (net.Conn, er
 func (l *Link) dial(ctx context.Context) (net.Conn, error) {
 	l.net.mu.Lock()
 	defer l.net.mu.Unlock()
+	var timeout <-chan time.Time
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -47,12 +55,23 @@ func (l *Link) dial(ctx context.Context) (net.Conn, error) {
 		if dark == nil {
 			return l.net.connect(l)
 		}
+		if timeout == nil {
+			timer := time.NewTimer(connectTimeout)
+			defer timer.Stop()
+			timeout = timer.C
+		}
 		l.net.mu.Unlock()
+		timedOut := false
 		select {
 		case <-dark:
 		case <-ctx.Done():
+		case <-timeout:
+			timedOut = true
 		}
 		l.net.mu.Lock()
+		if timedOut {
+			return nil, os.NewSyscallError("connect", syscall.ETIMEDOUT)
+		}
 	}
 }
 
@@ -80,6 +99,17 @@ func (l *Link) Cut() {
 	}
 }
 
+// Close closes the client's ends, as the end of its process does. It may connect again.
+func (l *Link) Close() {
+	l.net.mu.Lock()
+	defer l.net.mu.Unlock()
+	for p := range l.pairs {
+		if !p.down.readerClosed {
+			(&conn{pair: p, in: &p.down, out: &p.up}).close()
+		}
+	}
+}
+
 // Stall keeps bytes from the client's Read, as if it were slow: they wait in the buffers until those are full, then
 // the server's Write blocks. What the client sends arrives.
 func (l *Link) Stall() {
@@ -92,7 +122,7 @@ func (l *Link) StallUp() {
 }
 
 // Blackhole lets nothing through in either direction. Writes succeed until the buffers are full, then block; a Close
-// isn't seen by the other end; DialContext waits for Heal or for its ctx.
+// isn't seen by the other end; DialContext waits for Heal or for its ctx, and after 127 s fails with ETIMEDOUT.
 func (l *Link) Blackhole() {
 	l.change(func() {
 		if l.dark == nil {
@@ -140,6 +170,37 @@ func (l *Link) Conns() int {
 	l.net.mu.Lock()
 	defer l.net.mu.Unlock()
 	return len(l.pairs)
+}
+
+// Wait waits until there are no connections, as Conns counts them, or until ctx is done, whose error it returns.
+func (l *Link) Wait(ctx context.Context) error {
+	l.net.mu.Lock()
+	defer l.net.mu.Unlock()
+	for len(l.pairs) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if l.empty == nil {
+			l.empty = make(chan struct{})
+		}
+		empty := l.empty
+		l.net.mu.Unlock()
+		select {
+		case <-empty:
+		case <-ctx.Done():
+		}
+		l.net.mu.Lock()
+	}
+	return nil
+}
+
+// remove forgets a pair, both ends of which are closed. The caller holds mu.
+func (l *Link) remove(p *pair) {
+	delete(l.pairs, p)
+	if len(l.pairs) == 0 && l.empty != nil {
+		close(l.empty)
+		l.empty = nil
+	}
 }
 
 // Unread counts the bytes written towards the client that it has not read, on all connections that Conns counts.

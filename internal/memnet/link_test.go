@@ -175,6 +175,85 @@ func TestBlackholeDial(t *testing.T) {
 	})
 }
 
+// An attempt that nobody answers ends as it does on Linux.
+func TestBlackholeDialTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New(nil)
+		ln := n.Listen()
+		defer ln.Close()
+		l := n.Link()
+		l.Blackhole()
+		start := time.Now()
+		dial := started(func() (int, error) { _, err := l.DialContext(t.Context(), "tcp", "x:80"); return 0, err })
+		time.Sleep(connectTimeout - 1)
+		pending(t, "DialContext", dial)
+		err := (<-dial).err
+		wantErr(t, "DialContext", err, syscall.ETIMEDOUT)
+		var ne net.Error
+		if !errors.As(err, &ne) || !ne.Timeout() || time.Since(start) != connectTimeout {
+			t.Fatalf("%v after %v, want a timeout after %v", err, time.Since(start), connectTimeout)
+		}
+	})
+}
+
+func TestLinkClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New(nil)
+		ln := n.Listen()
+		defer ln.Close()
+		l := n.Link()
+		client, server := dialPair(t, ln, l)
+		read := started(func() (int, error) { return client.Read(make([]byte, 1)) })
+		pending(t, "Read", read)
+		mustWrite(t, client, "bye")
+		l.Close()
+		wantErr(t, "Read", (<-read).err, net.ErrClosed)
+		wantErr(t, "Close", client.Close(), net.ErrClosed)
+		mustRead(t, server, "bye")
+		_, err := server.Read(make([]byte, 1))
+		wantErr(t, "the server's Read", err, io.EOF)
+		l.Close() // again, with the other end still open
+		server.Close()
+		if l.Conns() != 0 {
+			t.Fatalf("%d connections", l.Conns())
+		}
+		dialPair(t, ln, l)
+	})
+}
+
+func TestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New(nil)
+		ln := n.Listen()
+		defer ln.Close()
+		l := n.Link()
+		wait := func(ctx context.Context) <-chan result {
+			return started(func() (int, error) { return 0, l.Wait(ctx) })
+		}
+		if err := l.Wait(t.Context()); err != nil {
+			t.Fatalf("Wait without connections: %v", err)
+		}
+		client, server := dialPair(t, ln, l)
+		client2, server2 := dialPair(t, ln, l)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		wantErr(t, "Wait", l.Wait(ctx), context.DeadlineExceeded)
+
+		first, second := wait(t.Context()), wait(t.Context())
+		client.Close()
+		server.Close()
+		client2.Close()
+		l.Cut()
+		pending(t, "Wait", first) // one end is open
+		server2.Close()
+		for _, w := range []<-chan result{first, second} {
+			if r := <-w; r.err != nil {
+				t.Fatalf("Wait: %v", r.err)
+			}
+		}
+	})
+}
+
 func TestThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, client, server := newPair(t, nil)
