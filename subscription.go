@@ -68,6 +68,9 @@ func (s *Subscription) Next(ctx context.Context) (Message, error) {
 	}
 	defer s.reading.Store(false)
 	for {
+		if ctx.Err() != nil { // also if there is more to read: else a loop that never gets to the end of it would not end
+			return Message{}, cause(ctx)
+		}
 		if err := s.runResync(ctx); err != nil {
 			return Message{}, err
 		}
