@@ -210,6 +210,7 @@ func (r *remoteReader) position() string {
 // seek asks the hub for what follows after, if that is not where the reader stands anyway.
 func (r *remoteReader) seek(after string) bool {
 	if after == "" {
+		r.buf.recovered()
 		return true
 	}
 	r.c.mu.Lock()
