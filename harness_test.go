@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -49,20 +48,7 @@ func newWorld(t testing.TB, opts *HubOptions) *world {
 
 func newWorldOn(t testing.TB, net *memnet.Network, opts *HubOptions) *world {
 	t.Helper()
-	o := HubOptions{}
-	if opts != nil {
-		o = *opts
-	}
-	if o.AuthorizeSubscribe == nil {
-		o.AuthorizeSubscribe = anyone
-	}
-	if o.AuthorizePublish == nil {
-		o.AuthorizePublish = anyone
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	w := &world{t: t, hub: NewHub(&o), net: net}
+	w := &world{t: t, hub: newTestHub(opts), net: net}
 	w.srv = &http.Server{Handler: w.hub}
 	l := w.net.Listen()
 	go w.srv.Serve(l)

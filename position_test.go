@@ -3,27 +3,10 @@ package hotline
 import (
 	"context"
 	"errors"
-	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// restart replaces the hub by a new one at the same address, which knows nothing of the old one's positions.
-func (w *world) restart(opts *HubOptions) {
-	w.t.Helper()
-	w.srv.Close()
-	w.hub.Close()
-	w.hub = newTestHub(opts)
-	hub, srv := w.hub, &http.Server{Handler: w.hub}
-	w.srv = srv
-	l := w.net.Listen()
-	go srv.Serve(l)
-	w.t.Cleanup(func() {
-		srv.Close()
-		hub.Close()
-	})
-}
 
 // TestPositionBeforeLoss: a position that is saved while a loss is known to the client and not to the application lies
 // before it, so that whoever continues there is told.

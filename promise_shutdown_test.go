@@ -122,8 +122,8 @@ func newCrowd(t *testing.T) (*world, *crowd) {
 	return w, c
 }
 
-// received reads to the end, and returns how many messages came in order, from the first one that comes, and the code.
-func received(c *testClient) (from, next, code int) {
+// inRow reads to the end, and returns how many messages came in order, from the first one that comes, and the code.
+func inRow(c *testClient) (from, next, code int) {
 	code, reason, frames := c.closed()
 	if code == -1 && !strings.Contains(reason, errCut.Error()) {
 		c.t.Errorf("ended with %s", reason)
@@ -155,7 +155,7 @@ func TestP6Shutdown(t *testing.T) {
 		var wg sync.WaitGroup
 		for name, x := range map[string]*testClient{"live": c.live, "slow": c.slow, "resuming": c.resuming, "in a hook": c.inHook} {
 			wg.Go(func() {
-				from, next, code := received(x)
+				from, next, code := inRow(x)
 				if next < c.begun || code != wire.CloseRestart || x == c.resuming && from != 0 {
 					t.Errorf("%s: got %d to %d of %d, closed with %d", name, from, next, c.begun, code)
 				}
@@ -294,7 +294,7 @@ func TestShutdownDrained(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, x := range c.all() {
 			wg.Go(func() {
-				if _, next, code := received(x); next < c.begun && x != c.silent || code != wire.CloseRestart {
+				if _, next, code := inRow(x); next < c.begun && x != c.silent || code != wire.CloseRestart {
 					t.Errorf("got %d of %d, closed with %d", next, c.begun, code)
 				}
 			})
