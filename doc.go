@@ -8,6 +8,12 @@
 //	http.Handle("/ws", hub)
 //	hub.Publish(ctx, "chat.lobby", "hello")
 //
+// and a [Client] for other services, which keeps itself connected:
+//
+//	client, err := hotline.Dial(ctx, "wss://example.com/ws", nil)
+//	sub, err := client.Subscribe(ctx, "chat.*", nil)
+//	for msg, err := range sub.Messages(ctx) { … }
+//
 // # Overview
 //
 // The hub is a log, and every subscriber is a reader of it. [Hub.Publish] encodes a message once, appends it to the log
@@ -51,6 +57,34 @@
 // socket that has filled up, and the frames that cannot be made again. The kernel's own buffer is held to half a window
 // on Linux. A socket that takes nothing for [Limits].WriteTimeout is closed, resumably.
 //
+// # Reconnecting
+//
+// A [Client] that has lost its connection connects again, until Close or a final refusal. It waits for a random time
+// first: the first three times up to 2 s, then up to 4, 8, 16 and at most 20 s. A connection that lasted 5 s begins the row
+// anew. A hub that closes may name the time itself, and the answers 429 and 503 may add theirs with Retry-After. A
+// connection over which nothing comes for as long as the hub has announced, 35 s by default, counts as lost; a handshake
+// may take 15 s. [DialOptions].Token is asked each time.
+//
+// Final is an error of Token that wraps [ErrDenied]; the close codes 1000, 1002, 1003, 1007 to 1009, 3500 to 3999 and 4500
+// to 4999; the answers 400, 401 and 403 to a handshake; a server without hotline.v1, or that breaks it. Before the client was
+// ever connected so are a certificate that is not trusted and, but for 408, 425 and 429, any other answer below 500. The
+// cause of [Client.Context] is the reason. [DialOptions].OnState is told when a connection is lost that will be made again,
+// and when there is one.
+//
+// Subscriptions go on at their position. A publish that was not answered is sent again with its key, in the first order, and
+// stored once in the life of the hub's log. It fails with [ErrUncertain] when it was sent and not answered for 4 minutes, or
+// when the hub has closed the connection twice while it was in flight. [Client.Publish] waits for a connection,
+// [Client.Signal] fails without one. Presence values are published again.
+//
+// A loop that is slower than its topic has up to 256 Events or 1 MiB of them waiting in the client, of State the newest
+// values, and 64 Signals. When there is no room for an event the client ends the subscription at the hub, and goes on from
+// its place once half of that is read.
+//
+// After a restart of the process a subscription goes on with [SubscribeOptions].After: at the ID of the last message that
+// the application is done with, or at [Subscription.Position]. What was done and not saved comes again, so what is published
+// because of a message should be with [Client.Once] and its ID. When the hub has restarted no position is known to it any
+// more: the next message has Missed set, or Resync is called.
+//
 // # Shutdown
 //
 // [Hub.Shutdown] tells each client when to come back, spreads the closes, and sends everything that was accepted before
@@ -65,5 +99,7 @@
 // # Security
 //
 // Pages of other origins are refused, and nobody may subscribe or publish to anything until [HubOptions] says so. A
-// client's input is bounded in every direction, see [Limits]; text must be UTF-8. SECURITY.md has the threat model.
+// client's input is bounded in every direction, see [Limits]; text must be UTF-8. A client sends its token in the first
+// frame: dial wss or https URLs, with your own authority, if you have one, in [DialOptions].HTTPClient. SECURITY.md has the
+// threat model.
 package hotline

@@ -80,7 +80,6 @@ func want(list []quote, move int) (alerts []string) {
 // reader reads the alerts that an exchange has stored.
 type reader struct {
 	t   *testing.T
-	ctx context.Context
 	hub *hotline.Hub
 	sub *hotline.Subscription
 }
@@ -91,14 +90,20 @@ func newReader(t *testing.T, hub *hotline.Hub) *reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &reader{t, t.Context(), hub, sub}
+	return &reader{t, hub, sub}
 }
 
 // want reads alerts and compares them.
 func (r *reader) want(list ...string) {
 	r.t.Helper()
+	r.wantFrom(r.t.Context(), list...)
+}
+
+// wantFrom does so while ctx, the publisher's life, lasts.
+func (r *reader) wantFrom(ctx context.Context, list ...string) {
+	r.t.Helper()
 	for i, x := range list {
-		msg, err := r.sub.Next(r.ctx)
+		msg, err := r.sub.Next(ctx)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -367,14 +372,13 @@ func TestKilled(t *testing.T) {
 			died(fmt.Errorf("the watcher has ended, %v:\n%s", err, &stderr))
 			ended <- err
 		}()
-		r.ctx = alive
 		publish(t, hub, batch[before:]...)
 		all := want(list, 0) // with a move of 0 each price but the first of its symbol is an alert
 		n := rnd.IntN(len(all) - done + 1)
 		if len(list) == total {
 			n = len(all) - done
 		}
-		r.want(all[done : done+n]...)
+		r.wantFrom(alive, all[done:done+n]...)
 		done += n
 		if len(list) < total {
 			cmd.Process.Kill()
@@ -386,7 +390,6 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("it was asked to end, and did with %v:\n%s", err, &stderr)
 		}
 	}
-	r.ctx = t.Context()
 	r.wantNoMore()
 	s, err := load(file)
 	if err != nil || s.Missed != 0 {

@@ -25,7 +25,7 @@ type watcher struct {
 // replaced as a whole, so they belong together whenever the process dies.
 type state struct {
 	Position string
-	Cents    map[string]int // of each symbol when the last alert was given, or when first seen
+	Cents    map[string]int `json:",omitempty"` // of each symbol when the last alert was given, or when first seen
 	Missed   int            // prices known to be lost, ever
 }
 
@@ -39,13 +39,7 @@ func (w *watcher) run(ctx context.Context) error {
 	client, err := hotline.Dial(ctx, w.url, &hotline.DialOptions{
 		Token:      func(context.Context) (string, error) { return w.token, nil },
 		HTTPClient: w.http,
-		OnState: func(err error) {
-			if err != nil {
-				log.Print("watcher: not connected, will try again: ", err)
-			} else {
-				log.Print("watcher: connected")
-			}
-		},
+		OnState:    func(err error) { log.Printf("watcher: connected: %t (%v)", err == nil, err) },
 	})
 	if err != nil {
 		return unless(ctx, err)
@@ -113,16 +107,13 @@ func unless(ctx context.Context, err error) error {
 
 // load reads the state; there is none before the first run.
 func load(file string) (*state, error) {
-	s := &state{}
+	s := &state{Cents: make(map[string]int)}
 	data, err := os.ReadFile(file)
 	if err == nil {
 		err = json.Unmarshal(data, s)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if s.Cents == nil {
-		s.Cents = make(map[string]int)
 	}
 	return s, nil
 }
