@@ -105,6 +105,13 @@ func (c *Conn) hello() {
 	list := make([]subscribing, 0, len(first.pushed)+len(first.req.Subs))
 	for _, r := range first.pushed {
 		r.resolve(h, first.req.After)
+		if err := c.readBack(&r); err != nil { // the client can't ask for it again, but on its next connection
+			code := wire.CloseTryLater
+			if errors.Is(err, errPanic) {
+				code = wire.CloseInternalError
+			}
+			c.close(code, told(err), err)
+		}
 		list = append(list, r)
 	}
 	for _, s := range first.req.Subs {
@@ -285,19 +292,26 @@ func (c *Conn) subscribing(s wire.SubRequest) subscribing {
 		return r
 	}
 	r.resolve(h, s.After)
-	if h.opts.AuthorizeHistory != nil && (r.known || r.replay > 0) {
-		switch err := c.hook("AuthorizeHistory", func(ctx context.Context) error {
-			return h.opts.AuthorizeHistory(ctx, c, r.name, r.since(h))
-		}); {
-		case errors.Is(err, ErrDenied):
-			r.noHistory()
-		case err != nil:
-			r.err = err
-			return r
-		}
+	if r.err = c.readBack(&r); r.err == nil {
+		c.subs.Add(1)
 	}
-	c.subs.Add(1)
 	return r
+}
+
+// readBack asks whether a subscription may begin with what was published before now. Refused, it begins now.
+func (c *Conn) readBack(r *subscribing) error {
+	h := c.hub
+	if h.opts.AuthorizeHistory == nil || !r.known && r.replay == 0 {
+		return nil
+	}
+	err := c.hook("AuthorizeHistory", func(ctx context.Context) error {
+		return h.opts.AuthorizeHistory(ctx, c, r.name, r.since(h))
+	})
+	if errors.Is(err, ErrDenied) {
+		r.noHistory()
+		return nil
+	}
+	return err
 }
 
 // follow makes the broker's feed carry a subscription's topics.
