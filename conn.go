@@ -296,14 +296,17 @@ func (sh *shard) tick(p *peer) {
 	}
 	p.pinged = now
 	c.pinged.Store(now)
-	if at := sh.position(p); p.live && len(p.subs) > 0 && at != p.told && p.enc != encodingPlain {
-		// So that a client that nothing was sent for an hour resumes from here and not from an hour ago.
-		sh.say(p, wire.AppendAt(nil, at))
-		p.told = at
-	}
-	if c.plain {
+	at := sh.position(p)
+	switch {
+	case c.plain:
 		c.control(frame.Ping, nil)
-	} else {
+	case p.live && len(p.subs) > 0 && at != p.told:
+		// So that a client that nothing was sent for an hour resumes from here and not from an hour ago. The control lane
+		// would overtake that.
+		sh.say(p, wire.AppendAt(nil, at))
+		sh.say(p, wire.AppendPing(nil))
+		p.told = at
+	default:
 		c.control(frame.Text, wire.AppendPing(nil))
 	}
 	c.rearm(min(pongGrace, time.Duration(interval)))
