@@ -212,8 +212,6 @@ func (c *Conn) readHello() (wire.Request, error) {
 	return req, err
 }
 
-var errPanic = errors.New("hotline: panic in a hook")
-
 // authenticate asks the hook. Nobody else is told of its error yet.
 func (c *Conn) authenticate(r *http.Request, token string) (id Identity, err error) {
 	h := c.hub

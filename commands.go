@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/coder/websocket"
@@ -106,6 +105,13 @@ func (c *Conn) hello() {
 	list := make([]subscribing, 0, len(first.pushed)+len(first.req.Subs))
 	for _, r := range first.pushed {
 		r.resolve(h, first.req.After)
+		if err := c.readBack(&r); err != nil { // the client can't ask for it again, but on its next connection
+			code := wire.CloseTryLater
+			if errors.Is(err, errPanic) {
+				code = wire.CloseInternalError
+			}
+			c.close(code, told(err), err)
+		}
 		list = append(list, r)
 	}
 	for _, s := range first.req.Subs {
@@ -286,19 +292,26 @@ func (c *Conn) subscribing(s wire.SubRequest) subscribing {
 		return r
 	}
 	r.resolve(h, s.After)
-	if h.opts.AuthorizeHistory != nil && (r.known || r.replay > 0) {
-		switch err := c.hook("AuthorizeHistory", func(ctx context.Context) error {
-			return h.opts.AuthorizeHistory(ctx, c, r.name, r.since(h))
-		}); {
-		case errors.Is(err, ErrDenied):
-			r.noHistory()
-		case err != nil:
-			r.err = err
-			return r
-		}
+	if r.err = c.readBack(&r); r.err == nil {
+		c.subs.Add(1)
 	}
-	c.subs.Add(1)
 	return r
+}
+
+// readBack asks whether a subscription may begin with what was published before now. Refused, it begins now.
+func (c *Conn) readBack(r *subscribing) error {
+	h := c.hub
+	if h.opts.AuthorizeHistory == nil || !r.known && r.replay == 0 {
+		return nil
+	}
+	err := c.hook("AuthorizeHistory", func(ctx context.Context) error {
+		return h.opts.AuthorizeHistory(ctx, c, r.name, r.since(h))
+	})
+	if errors.Is(err, ErrDenied) {
+		r.noHistory()
+		return nil
+	}
+	return err
 }
 
 // follow makes the broker's feed carry a subscription's topics.
@@ -388,13 +401,18 @@ func (c *Conn) pass(p *publication) (pos eventlog.Pos, held bool, err error) {
 		return pos, false, err
 	}
 	row := p.row
-	if hook := row.OnPublish; hook != nil {
-		if err := c.hookMessage("OnPublish", hook, p); err != nil {
+	if row.OnPublish != nil {
+		m, err := c.hookMessage("OnPublish", row.OnPublish, p)
+		if err == nil {
+			err = p.become(m)
+		}
+		if err != nil {
 			return pos, false, err
 		}
 	}
 	if row.Handle != nil {
-		return pos, false, c.hookMessage("Handle", row.Handle, p)
+		_, err := c.hookMessage("Handle", row.Handle, p)
+		return pos, false, err
 	}
 	if c.ctx.Err() != nil {
 		// The client will send it again on its next connection: stored now, it could come after that.
@@ -403,90 +421,27 @@ func (c *Conn) pass(p *publication) (pos eventlog.Pos, held bool, err error) {
 	return h.store(c.ctx, *p)
 }
 
-// hookMessage shows a publication to a hook, which may change its data and its sender.
-func (c *Conn) hookMessage(name string, hook func(context.Context, *Conn, *Message) error, p *publication) error {
+// hookMessage shows a publication to a hook, and returns what the hook has made of it.
+func (c *Conn) hookMessage(name string, hook func(context.Context, *Conn, *Message) error, p *publication) (Message, error) {
 	m := Message{Topic: p.topic, From: p.from, Data: p.data, Binary: p.binary}
-	if err := c.hook(name, func(ctx context.Context) error { return hook(ctx, c, &m) }); err != nil {
-		return err
-	}
-	if bytes.Equal(m.Data, p.data) && m.Binary == p.binary {
-		p.from = m.From
-		return nil
-	}
+	err := c.hook(name, func(ctx context.Context) error { return hook(ctx, c, &m) })
+	return m, err
+}
+
+// become takes data and sender from m. The data is checked also if it looks the same: it may have been changed in place.
+func (p *publication) become(m Message) (err error) {
 	var v any = m.Data
-	if m.Binary {
+	switch {
+	case m.Binary:
 		v = Binary(m.Data)
-	} else if m.Data == nil {
+	case m.Data == nil:
 		v = nil
 	}
-	changed, err := encode(v)
-	if err != nil {
-		return fmt.Errorf("%s made it: %w", name, err)
+	p.from = m.From
+	if p.payload, err = encode(v); err != nil {
+		return fmt.Errorf("OnPublish made it: %w", err)
 	}
-	p.payload, p.from = changed, m.From
 	return nil
-}
-
-var errHookTimeout = fmt.Errorf("hotline: the server did not decide within %s", hookTimeout)
-
-// hook runs a hook of the application. It holds no lock.
-func (c *Conn) hook(name string, f func(ctx context.Context) error) error {
-	ctx, cancel := c.hookContext()
-	defer cancel()
-	return c.hookError(ctx, name, c.hub.guard(name, func() error { return f(ctx) }))
-}
-
-// hookError is what a hook's error comes to: if the hook gave up with its ctx, why that has ended. What the peer is not
-// told is logged.
-func (c *Conn) hookError(ctx context.Context, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	result := err
-	if why := context.Cause(ctx); why == errHookTimeout || why == errShutdown {
-		if !errors.Is(err, ErrDenied) && !errors.Is(err, errPanic) {
-			result = why
-		}
-	}
-	if told(err) == "internal error" || result == errHookTimeout {
-		c.hub.log_().Error("hotline: a hook failed", "hook", name, "conn", c.id, "user", c.identity.User, "error", err)
-	}
-	return result
-}
-
-// hookContext returns the context of one hook. It is no child of the connection's: that would hold a map for its
-// children for ever, on every idle connection.
-func (c *Conn) hookContext() (context.Context, context.CancelFunc) {
-	base, end := context.WithCancelCause(context.Background())
-	ctx, cancel := context.WithTimeoutCause(base, hookTimeout, errHookTimeout)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closing != nil {
-		end(c.closing.cause)
-	}
-	c.hookEnd = end
-	return ctx, func() {
-		c.mu.Lock()
-		c.hookEnd = nil
-		c.mu.Unlock()
-		cancel()
-		end(nil)
-	}
-}
-
-// guard runs application code and makes an error of its panic.
-func (h *Hub) guard(name string, f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = h.panicked(name, v)
-		}
-	}()
-	return f()
-}
-
-func (h *Hub) panicked(hook string, v any) error {
-	h.log_().Error("hotline: panic in a hook", "hook", hook, "panic", v, "stack", string(debug.Stack()))
-	return fmt.Errorf("%w: %s: %v", errPanic, hook, v)
 }
 
 // slowDown waits as long as the client is over its rate: the hub then reads more slowly, and refuses nothing.

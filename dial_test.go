@@ -80,13 +80,20 @@ func newTestHub(opts *HubOptions) *Hub {
 	return NewHub(&o)
 }
 
-// client connects over a real socket and says hello.
-func (w *realWorld) client(subs ...string) *testClient {
+// realDial connects over a real socket without a hello.
+func (w *realWorld) realDial(protocols ...string) *testClient {
 	w.t.Helper()
-	c, _, err := dialURL(w.t, w.url, &websocket.DialOptions{Subprotocols: []string{wire.Protocol}})
+	c, _, err := dialURL(w.t, w.url, &websocket.DialOptions{Subprotocols: protocols})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return c
+}
+
+// client connects over a real socket and says hello.
+func (w *realWorld) client(subs ...string) *testClient {
+	w.t.Helper()
+	c := w.realDial(wire.Protocol)
 	c.hello(subs...)
 	return c
 }
