@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -97,9 +98,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 	h.sockets.Add(1)
 	c.ws, c.sock, c.under = ws, up.conn.sock, up.conn
 	up.br.Reset(up.conn) // of what coder had put before it
-	if limit := h.limits.MessageBytes; limit > 0 {
-		ws.SetReadLimit(int64(limit))
-	}
+	ws.SetReadLimit(int64(min(h.limits.MessageBytes, math.MaxInt32)))
 	if !plain && ws.Subprotocol() != wire.Protocol {
 		c.refuse(c.because(wire.CloseVersion, "this hub speaks "+wire.Protocol, nil))
 		return nil
@@ -164,13 +163,16 @@ func (h *Hub) greet(c *Conn, r *http.Request) {
 			token = req.Token
 		}
 	}
-	id, err := h.authenticate(r, token)
+	id, err := c.authenticate(r, token)
 	if err != nil {
 		code := wire.CloseTryLater
-		if errors.Is(err, ErrDenied) {
+		switch {
+		case errors.Is(err, ErrDenied):
 			code = wire.CloseUnauthorized
-		} else if errors.Is(err, errPanic) {
+		case errors.Is(err, errPanic):
 			code = wire.CloseInternalError
+		case errors.Is(err, errShutdown):
+			code = wire.CloseRestart
 		}
 		h.turnAway(c, c.because(code, told(err), err))
 		return
@@ -212,17 +214,22 @@ func (c *Conn) readHello() (wire.Request, error) {
 
 var errPanic = errors.New("hotline: panic in a hook")
 
-// authenticate asks the hook.
-func (h *Hub) authenticate(r *http.Request, token string) (id Identity, err error) {
+// authenticate asks the hook. Nobody else is told of its error yet.
+func (c *Conn) authenticate(r *http.Request, token string) (id Identity, err error) {
+	h := c.hub
 	if h.opts.Authenticate == nil {
 		return Identity{}, nil
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			err = h.panicked("Authenticate", v)
-		}
-	}()
-	return h.opts.Authenticate(r, token)
+	ctx, end := context.WithCancelCause(r.Context())
+	defer end(nil)
+	defer context.AfterFunc(c.ctx, func() { end(errShutdown) })()
+	ctx, cancel := context.WithTimeoutCause(ctx, hookTimeout, errHookTimeout)
+	defer cancel()
+	err = h.guard("Authenticate", func() error {
+		id, err = h.opts.Authenticate(r.WithContext(ctx), token)
+		return err
+	})
+	return id, c.hookError(ctx, "Authenticate", err)
 }
 
 // bearer is the token of the Authorization header (RFC 6750 §2.1).

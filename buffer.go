@@ -35,6 +35,8 @@ type buffer struct {
 	signals []Message
 	turn    bool   // State is looked at first
 	pos     string // where the application stands
+	untold  bool   // a gap was read, and no message since: pos stays before it
+	beyond  string // then: the place after it
 	herd    bool   // the last gap is everybody's
 	err     error  // the end, once everything is read
 	closed  bool   // by the application: nothing is read any more
@@ -199,7 +201,21 @@ func (b *buffer) complete(pos string) {
 func (b *buffer) seek(pos string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.events, b.bytes, b.crowded, b.pos = queue[buffered]{}, 0, false, pos
+	b.events, b.bytes, b.crowded, b.pos, b.untold = queue[buffered]{}, 0, false, pos, false
+}
+
+// told notes that the application knows of what was lost, or has made it good: its position is after it.
+func (b *buffer) told() {
+	if b.untold {
+		b.pos, b.untold = b.beyond, false
+	}
+}
+
+// recovered is told for a loss that a snapshot covers.
+func (b *buffer) recovered() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told()
 }
 
 // end lets reading end with err once everything is read, or, if the application wants it, at once.
@@ -269,6 +285,7 @@ func (b *buffer) read() (m Message, ok bool) {
 	if len(b.signals) > 0 {
 		m = b.signals[0]
 		b.signals = b.signals[1:]
+		b.told()
 		return m, true
 	}
 	b.turn = !b.turn
@@ -288,9 +305,10 @@ func (b *buffer) readEvent() (m Message, ok bool) {
 		return m, false
 	}
 	b.bytes -= len(x.Data)
-	b.pos = x.pos
-	if x.Topic == "" {
-		b.herd = x.herd
+	if x.Topic == "" { // it is told with the next message
+		b.herd, b.untold, b.beyond = x.herd, true, x.pos
+	} else {
+		b.pos, b.untold = x.pos, false
 	}
 	return x.Message, true
 }
@@ -310,6 +328,7 @@ func (b *buffer) readValue() (m Message, ok bool) {
 		if b.present--; m.Data == nil {
 			delete(b.values, m.Topic)
 		}
+		b.told()
 		return m, true
 	}
 }
@@ -325,7 +344,7 @@ func (b *buffer) afterRestart() bool {
 func (b *buffer) position(at string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.events.len() == 0 && !b.crowded && at != "" {
+	if b.events.len() == 0 && !b.crowded && !b.untold && at != "" {
 		b.pos = at
 	}
 	return b.pos

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime/debug"
 	"time"
@@ -24,8 +25,38 @@ import (
 // serve is the life of a connection after its hello was read. Reading has a goroutine of its own: a stack that the hello has made larger than
 // that needs would stay so for as long as the connection is idle.
 func (c *Conn) serve() {
-	c.hello()
+	c.work(c.hello)
 	c.hub.group.Go(c.run)
+}
+
+// work runs a command.
+func (c *Conn) work(command func()) {
+	c.working.Store(true)
+	command()
+	c.received() // what has come meanwhile is about to be read
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.working.Store(false)
+	if c.idle != nil {
+		close(c.idle)
+		c.idle = nil
+	}
+}
+
+// answered returns a channel that is closed once the command that runs now has ended.
+func (c *Conn) answered() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	idle := c.idle
+	if idle == nil {
+		idle = make(chan struct{})
+		if c.working.Load() {
+			c.idle = idle
+		} else {
+			close(idle)
+		}
+	}
+	return idle
 }
 
 // run reads until the connection ends, and ends it.
@@ -43,21 +74,21 @@ func (c *Conn) run() {
 		c.mu.Lock()
 		cause := c.closing.cause
 		c.mu.Unlock()
+		ctx, cancel := context.WithTimeoutCause(context.Background(), hookTimeout, errHookTimeout)
 		_ = h.guard("OnDisconnect", func() error {
-			h.opts.OnDisconnect(context.Background(), c, cause)
+			h.opts.OnDisconnect(ctx, c, cause)
 			return nil
 		})
+		cancel()
 	}
 	h.forget(c)
 }
 
 // hello runs OnConnect and makes the first subscriptions.
 func (c *Conn) hello() {
-	h, l := c.hub, c.hub.limits
+	h, l := c.hub, &c.hub.limits
 	if !c.plain {
-		c.control(frame.Text, wire.AppendWelcome(nil, wire.Welcome{
-			Conn: c.id, Ping: l.PingInterval, Grace: pongGrace, In: l.MessageBytes, Out: maxOut, Subs: l.Subscriptions,
-		}))
+		c.control(frame.Text, wire.AppendWelcome(nil, l.welcome(c.id)))
 	}
 	c.schedule()
 	if h.opts.OnConnect != nil {
@@ -89,6 +120,22 @@ func (c *Conn) hello() {
 // maxOut is the largest message that a client has to expect: the payload and its head.
 const maxOut = maxMessage + 8<<10
 
+// welcome is what clients are told of the limits. They set their clocks by it, so what has no end is left out, and what
+// no number of the protocol can say.
+func (l *Limits) welcome(conn string) wire.Welcome {
+	w := wire.Welcome{Conn: conn, Out: maxOut}
+	if l.PingInterval != never {
+		w.Ping, w.Grace = l.PingInterval, pongGrace
+	}
+	if l.MessageBytes <= math.MaxInt32 {
+		w.In = l.MessageBytes
+	}
+	if l.Subscriptions <= math.MaxInt32 {
+		w.Subs = l.Subscriptions
+	}
+	return w
+}
+
 // loop handles what the client sends, until the connection ends.
 func (c *Conn) loop() error {
 	for {
@@ -101,9 +148,7 @@ func (c *Conn) loop() error {
 		c.hub.stats.messagesIn.Add(1)
 		c.hub.stats.bytesIn.Add(int64(len(msg)))
 		if c.ctx.Err() == nil {
-			c.commands.Lock()
-			c.handle(msg, binary)
-			c.commands.Unlock()
+			c.work(func() { c.handle(msg, binary) })
 		}
 	}
 }
@@ -313,6 +358,9 @@ func (c *Conn) tryPublish(req *wire.Request) (pos eventlog.Pos, held bool, err e
 	if req.TooDeep {
 		return pos, false, fmt.Errorf("%w: the data nests deeper than %d", ErrInvalid, wire.MaxDepth)
 	}
+	if len(req.Data) > maxMessage { // Limits.MessageBytes allows it, but its subscribers may not be able to read it
+		return pos, false, tooLarge("the message has %d bytes, the limit is %d", len(req.Data), maxMessage)
+	}
 	p := publication{topic: req.Topic, row: h.rows.of(req.Topic), from: c.identity.User, conn: c,
 		payload: payload{data: req.Data, binary: req.Binary}}
 	if p.data == nil && !p.binary {
@@ -381,23 +429,29 @@ func (c *Conn) hookMessage(name string, hook func(context.Context, *Conn, *Messa
 
 var errHookTimeout = fmt.Errorf("hotline: the server did not decide within %s", hookTimeout)
 
-// hook runs a hook of the application. It holds no lock, and the pong clock waits for it.
+// hook runs a hook of the application. It holds no lock.
 func (c *Conn) hook(name string, f func(ctx context.Context) error) error {
 	ctx, cancel := c.hookContext()
 	defer cancel()
-	c.hooks.Add(1)
-	defer func() {
-		c.received()
-		c.hooks.Add(-1)
-	}()
-	err := c.hub.guard(name, func() error { return f(ctx) })
-	if err != nil && context.Cause(ctx) == errHookTimeout && !errors.Is(err, ErrDenied) {
-		err = errHookTimeout
+	return c.hookError(ctx, name, c.hub.guard(name, func() error { return f(ctx) }))
+}
+
+// hookError is what a hook's error comes to: if the hook gave up with its ctx, why that has ended. What the peer is not
+// told is logged.
+func (c *Conn) hookError(ctx context.Context, name string, err error) error {
+	if err == nil {
+		return nil
 	}
-	if err != nil && told(err) == "internal error" {
+	result := err
+	if why := context.Cause(ctx); why == errHookTimeout || why == errShutdown {
+		if !errors.Is(err, ErrDenied) && !errors.Is(err, errPanic) {
+			result = why
+		}
+	}
+	if told(err) == "internal error" || result == errHookTimeout {
 		c.hub.log_().Error("hotline: a hook failed", "hook", name, "conn", c.id, "user", c.identity.User, "error", err)
 	}
-	return err
+	return result
 }
 
 // hookContext returns the context of one hook. It is no child of the connection's: that would hold a map for its
@@ -450,8 +504,6 @@ func (c *Conn) slowDown() {
 	}
 	t := time.NewTimer(time.Duration(-c.tokens / rate * float64(time.Second)))
 	defer t.Stop()
-	c.hooks.Add(1) // it is we who do not read
-	defer c.hooks.Add(-1)
 	select {
 	case <-t.C:
 	case <-c.ctx.Done():

@@ -54,10 +54,8 @@ type Conn struct {
 	owed     atomic.Int64 // bytes that it has taken, can't make again, and keeps until a write is over
 	lastRead atomic.Int64 // when something was received or a hook ended, Unix nanoseconds
 	lastSent atomic.Int64 // when a full socket took something
-	hooks    atomic.Int32 // running
+	working  atomic.Bool  // a command runs, so nothing is read
 	pinged   atomic.Int64 // when the ping that is not answered was sent
-
-	commands sync.Mutex // held while a command runs
 
 	mu       sync.Mutex
 	ctl      []byte // control lane: whole frames
@@ -68,6 +66,7 @@ type Conn struct {
 	over     bool                    // nothing is read any more
 	unread   bool                    // and the peer may still be sending; static once over
 	readDone chan struct{}           // closed once over; nil: nobody waits
+	idle     chan struct{}           // closed when no command runs; nil: nobody waits
 	hookEnd  context.CancelCauseFunc // ends the ctx of the hook that runs; nil: none does
 	timer    *time.Timer             // ping, then pong
 	expiry   *time.Timer
@@ -322,7 +321,7 @@ func (c *Conn) rearm(d time.Duration) {
 }
 
 // tick sends a ping, or finds that the last one was not answered. Whatever was received is life; so is a full socket
-// that takes bytes, and a hook holds the clock up.
+// that takes bytes, and while a command runs, with its hooks, it is we who do not read.
 func (sh *shard) tick(p *peer) {
 	c := p.conn
 	if p.gone || p.ending {
@@ -334,7 +333,7 @@ func (sh *shard) tick(p *peer) {
 	if sent != 0 && c.lastRead.Load() < sent {
 		alive := max(c.lastRead.Load(), c.lastSent.Load())
 		switch {
-		case c.hooks.Load() > 0:
+		case c.working.Load():
 			c.rearm(pongGrace)
 		case now < alive+interval+grace:
 			c.rearm(time.Duration(alive + interval + grace - now))
@@ -383,9 +382,12 @@ func (sh *shard) retire(p *peer, why *closing) {
 	}
 	sh.placed.Add(-1)
 	p.end, p.ending = last, true
-	if p.busy {
+	switch {
+	case p.busy:
 		p.conn.sock.finish(closeTimeout)
-	} else {
+	case p.broken:
+		p.conn.linger(nil, why.cause)
+	default:
 		p.conn.linger(last, nil)
 	}
 }

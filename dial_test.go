@@ -27,7 +27,7 @@ import (
 func (w *world) dialWith(o *websocket.DialOptions) (*testClient, *http.Response, error) {
 	w.t.Helper()
 	link := w.net.Link()
-	o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: link.DialContext, DisableKeepAlives: true}}
+	o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: wholeMessages(link.DialContext), DisableKeepAlives: true}}
 	return dialURL(w.t, "ws://hub/", o)
 }
 

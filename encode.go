@@ -42,7 +42,7 @@ func encode(v any) (payload, error) {
 		p.data = data
 	}
 	if len(p.data) > maxMessage {
-		return payload{}, tooLargeError{len(p.data), maxMessage}
+		return payload{}, tooLarge("the message has %d bytes, the limit is %d", len(p.data), maxMessage)
 	}
 	if !p.binary {
 		// A byte that is not UTF-8 would make browsers drop the connection, and the log would repeat it to each of

@@ -104,6 +104,7 @@ func (sh *shard) flush(p *peer) {
 	switch {
 	case err != nil:
 		sh.window(p)
+		p.broken = true
 		p.conn.fail(err)
 	case n == len(b):
 		sh.window(p)
@@ -218,6 +219,7 @@ func (sh *shard) drained(p *peer, b []byte, stalled bool, err error) {
 	}
 	p.busy, p.stalled = false, false
 	p.conn.blocked.Store(false)
+	p.broken = err != nil
 	switch {
 	case p.ending:
 		p.conn.linger(p.end, err)

@@ -3,6 +3,8 @@ package hotline
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"runtime"
 	"strings"
 	"testing"
@@ -264,4 +266,43 @@ func TestDeflateGarbage(t *testing.T) {
 	}
 	w.publish("a", 1)
 	a.want("a 1")
+}
+
+// TestCutMessage: a message that the end of the connection cuts short is none. Bytes have no form of their own that
+// would show it, so they would be stored as if they were all.
+func TestCutMessage(t *testing.T) {
+	w := newRealWorld(t, &HubOptions{Compression: true})
+	whole := []byte("{\"op\":\"pub\",\"ref\":1,\"topic\":\"a\",\"key\":\"k\"}\n" + strings.Repeat("bytes", 1000))
+	one := clientFrame(frame.Binary, true, whole)
+	pieces := append(clientFrame(frame.Binary, false, whole[:2000]), clientFrame(0, true, whole[2000:])...)
+	noise := make([]byte, 2000) // it does not deflate
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	deflated := clientFrame(frame.Binary, true, frame.NewDeflater().Append(nil, append(whole, noise...)))
+	deflated[0] |= 0x40
+	for name, b := range map[string][]byte{
+		"in a frame":             one[:len(one)-500],
+		"without a byte":         one[:len(one)-1],
+		"between two pieces":     pieces[:2008],
+		"in the second piece":    pieces[:3000],
+		"in a header":            pieces[:2010],
+		"deflated":               deflated[:len(deflated)-500],
+		"deflated, all but one":  deflated[:len(deflated)-1],
+		"deflated, in the first": deflated[:200],
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := w.hub.Stats().Published
+			c := w.rawDeflate()
+			c.hello()
+			c.write(b)
+			if err := c.nc.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if code, reason := c.closed(); code != -1 {
+				t.Errorf("closed with %d %s", code, reason)
+			}
+			if n := w.hub.Stats().Published - before; n != 0 {
+				t.Errorf("%d messages are stored", n)
+			}
+		})
+	}
 }

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -47,20 +48,7 @@ func newWorld(t testing.TB, opts *HubOptions) *world {
 
 func newWorldOn(t testing.TB, net *memnet.Network, opts *HubOptions) *world {
 	t.Helper()
-	o := HubOptions{}
-	if opts != nil {
-		o = *opts
-	}
-	if o.AuthorizeSubscribe == nil {
-		o.AuthorizeSubscribe = anyone
-	}
-	if o.AuthorizePublish == nil {
-		o.AuthorizePublish = anyone
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	w := &world{t: t, hub: NewHub(&o), net: net}
+	w := &world{t: t, hub: newTestHub(opts), net: net}
 	w.srv = &http.Server{Handler: w.hub}
 	l := w.net.Listen()
 	go w.srv.Serve(l)
@@ -101,7 +89,7 @@ func (w *world) tryDial(link *memnet.Link, protocols ...string) (*testClient, er
 	if link == nil {
 		link = w.net.Link()
 	}
-	tr := &http.Transport{DialContext: link.DialContext, DisableKeepAlives: true}
+	tr := &http.Transport{DialContext: wholeMessages(link.DialContext), DisableKeepAlives: true}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	ws, _, err := websocket.Dial(ctx, "ws://hub/", &websocket.DialOptions{
@@ -114,6 +102,29 @@ func (w *world) tryDial(link *memnet.Link, protocols ...string) (*testClient, er
 	c := &testClient{t: w.t, ws: ws, link: link, auto: true}
 	w.t.Cleanup(func() { ws.CloseNow() })
 	return c, nil
+}
+
+// wholeMessages makes connections of which coder/websocket reads no message that the end cuts short, see errCut.
+func wholeMessages(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &wholeConn{nc}, nil
+	}
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+type wholeConn struct{ net.Conn }
+
+func (c *wholeConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = errCut
+	}
+	return n, err
 }
 
 // client connects, says hello with these subscriptions ("topic" or "topic after"), and reads the welcome.

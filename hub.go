@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,7 +132,7 @@ func (h *Hub) meet(c *Conn) bool {
 		return false
 	}
 	h.early[c] = struct{}{}
-	if limit := h.limits.HelloTimeout; limit != math.MaxInt64 {
+	if limit := h.limits.HelloTimeout; limit != never {
 		c.sock.SetReadDeadline(time.Now().Add(limit))
 	}
 	return true

@@ -91,13 +91,7 @@ func (o *HubOptions) Validate() error {
 			return fmt.Errorf("%w: HubOptions.OriginPatterns[%d] %q: %w", ErrInvalid, i, p, err)
 		}
 	}
-	if n := o.Limits.LogBytes; n > 0 && n < minLogBytes {
-		return fmt.Errorf("%w: HubOptions.Limits.LogBytes is %d, the least is %d", ErrInvalid, n, minLogBytes)
-	}
-	if n := o.Limits.WindowBytes; n > 0 && n < minWindowBytes {
-		return fmt.Errorf("%w: HubOptions.Limits.WindowBytes is %d, the least is %d", ErrInvalid, n, minWindowBytes)
-	}
-	return nil
+	return o.Limits.validate()
 }
 
 // TopicOptions says how the messages of a topic are delivered.
@@ -131,7 +125,8 @@ const (
 	Presence                 // State that clears itself when the last connection that published it is gone
 )
 
-// Limits bounds what clients can make the hub hold or do. In each field zero means the default, negative no limit.
+// Limits bounds what clients can make the hub hold or do. In each field zero means the default, negative no limit. A
+// duration has at least a millisecond, and a size what a hub needs to work.
 type Limits struct {
 	MessageBytes  int           // one inbound message: 64 KiB
 	Subscriptions int           // one connection: 128
@@ -190,17 +185,57 @@ func (d Delivery) String() string {
 }
 
 const (
-	minLogBytes    = 64 << 10
-	minWindowBytes = 1 << 10
-	windowFrames   = 256
-	pongGrace      = 10 * time.Second
-	hookTimeout    = 10 * time.Second
-	keyMemory      = 5 * time.Minute // idempotency keys and tombstones
-	keyBytes       = 32 << 20
-	keptBytes      = 64 << 20
-	stateBytes     = 256 << 20
-	liveBytes      = 16 << 20 // State and Signals that wait for their shards
-	maxShards      = 64
+	minLogBytes     = 64 << 10
+	minWindowBytes  = 1 << 10
+	minMessageBytes = 256 // a hello
+	minDuration     = time.Millisecond
+	windowFrames    = 256
+	pongGrace       = 10 * time.Second
+	hookTimeout     = 10 * time.Second
+	keyMemory       = 5 * time.Minute // idempotency keys and tombstones
+	keyBytes        = 32 << 20
+	keptBytes       = 64 << 20
+	stateBytes      = 256 << 20
+	liveBytes       = 16 << 20 // State and Signals that wait for their shards
+	maxShards       = 64
+)
+
+// validate refuses values with which a hub could not work. A duration below a millisecond is a number that was meant
+// to be seconds.
+func (l *Limits) validate() error {
+	for _, f := range []struct {
+		name     string
+		n, least int
+	}{
+		{"MessageBytes", l.MessageBytes, minMessageBytes},
+		{"WindowBytes", l.WindowBytes, minWindowBytes},
+		{"LogBytes", l.LogBytes, minLogBytes},
+	} {
+		if f.n > 0 && f.n < f.least {
+			return fmt.Errorf("%w: HubOptions.Limits.%s is %d, the least is %d", ErrInvalid, f.name, f.n, f.least)
+		}
+	}
+	for _, f := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"LogAge", l.LogAge},
+		{"HelloTimeout", l.HelloTimeout},
+		{"PingInterval", l.PingInterval},
+		{"WriteTimeout", l.WriteTimeout},
+		{"Drain", l.Drain},
+	} {
+		if f.d > 0 && f.d < minDuration {
+			return fmt.Errorf("%w: HubOptions.Limits.%s is %s, the least is %s", ErrInvalid, f.name, f.d, minDuration)
+		}
+	}
+	return nil
+}
+
+// What a negative value becomes.
+const (
+	noLimit = math.MaxInt
+	never   = time.Duration(math.MaxInt64)
 )
 
 // withDefaults replaces zero by the default and a negative value by no limit.
@@ -209,20 +244,20 @@ func (l Limits) withDefaults() Limits {
 		if *v == 0 {
 			*v = d
 		} else if *v < 0 {
-			*v = math.MaxInt32
+			*v = noLimit
 		}
 	}
 	durations := func(v *time.Duration, d time.Duration) {
 		if *v == 0 {
 			*v = d
 		} else if *v < 0 {
-			*v = math.MaxInt64
+			*v = never
 		}
 	}
 	defaults(&l.MessageBytes, 64<<10)
 	defaults(&l.Subscriptions, 128)
 	defaults(&l.PublishRate, 100)
-	defaults(&l.Conns, math.MaxInt32)
+	defaults(&l.Conns, noLimit)
 	defaults(&l.WindowBytes, 64<<10)
 	defaults(&l.LogBytes, 64<<20)
 	defaults(&l.StateTopics, 100_000)

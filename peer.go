@@ -43,6 +43,7 @@ type peer struct {
 	out     []byte   // whole frames that go before everything else in the data lane
 	end     []byte   // the last frames of a connection that is being closed, once the write under way is over
 	ending  bool
+	broken  bool // a frame was cut for good: whatever followed would be taken for the rest of it
 
 	await eventlog.Pos  // the connection is to end once it has been sent up to here
 	there chan struct{} // closed then

@@ -1,6 +1,7 @@
 package hotline
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/gohotline/hotline/internal/frame"
 	"github.com/gohotline/hotline/internal/wire"
 )
 
@@ -393,4 +395,46 @@ func TestSendBounded(t *testing.T) {
 			t.Errorf("%d were dropped, want %d", n, 4000-ok)
 		}
 	})
+}
+
+// What a connection is closed with that has stalled is not written into the frame that was cut: if its peer reads on at
+// that moment after all, it must not take it for the rest of a message.
+func TestStalledCloseIsNoData(t *testing.T) {
+	for size := 300; size < 320; size++ { // the cut is somewhere else each time
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, nil)
+			link := w.net.Link()
+			c := w.rawOn(link)
+			c.hello("a")
+			if _, body, err := c.read(); err != nil || !strings.Contains(string(body), `"ok"`) {
+				t.Fatalf("got %s %v", body, err)
+			}
+			link.Stall()
+			for i := range 1000 { // more than the network takes
+				w.publish("a", Binary(bytes.Repeat([]byte{byte(i)}, size)))
+			}
+			for conn := range w.hub.Conns() {
+				<-conn.Context().Done()
+			}
+			link.Heal()
+			n := 0
+			for {
+				op, body, err := c.read()
+				if err != nil {
+					break
+				}
+				if op == frame.Close {
+					t.Errorf("%d: a Close frame stands where a frame was cut: %d %s", size, int(body[0])<<8+int(body[1]), body[2:])
+				}
+				if op != frame.Binary {
+					continue
+				}
+				f, err := wire.DecodeServer(body, true)
+				if err != nil || !bytes.Equal(f.Data, bytes.Repeat([]byte{byte(n)}, size)) {
+					t.Fatalf("message %d of %d bytes is not what was published: %v, %q", n, size, err, f.Data)
+				}
+				n++
+			}
+		})
+	}
 }

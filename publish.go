@@ -158,7 +158,7 @@ func (h *Hub) publishError(topic string, err error) error {
 	case errors.Is(err, eventlog.ErrClosed):
 		return fmt.Errorf("%w: the hub", ErrClosed)
 	case errors.Is(err, eventlog.ErrTooLarge):
-		return fmt.Errorf("%w: topic %q: the message is larger than a quarter of Limits.LogBytes", ErrInvalid, topic)
+		return tooLarge("topic %q: the message is larger than a quarter of Limits.LogBytes", topic)
 	case errors.Is(err, eventlog.ErrTopics):
 		return fmt.Errorf("%w: topic %q: %d State and Presence topics have a value", ErrLimit, topic, h.limits.StateTopics)
 	case errors.Is(err, eventlog.ErrFull):

@@ -133,7 +133,7 @@ func (c *Client) enqueue(topic string, data payload, key string, again bool) (*p
 // fits checks what the hub would close the connection for.
 func (c *Client) fits(frame []byte) error {
 	if c.maxIn > 0 && len(frame) > c.maxIn {
-		return tooLargeError{len(frame), c.maxIn}
+		return tooLarge("the message has %d bytes, the limit is %d", len(frame), c.maxIn)
 	}
 	return nil
 }

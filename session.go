@@ -59,17 +59,23 @@ const (
 // it at any moment.
 type link struct {
 	io.ReadWriteCloser
-	lastRead atomic.Int64 // Unix nanoseconds
+	opened   time.Time
+	lastRead atomic.Int64 // time.Duration since opened, by the clock that nobody sets
 }
+
+func newLink(rwc io.ReadWriteCloser) *link { return &link{ReadWriteCloser: rwc, opened: time.Now()} }
 
 // Read notes that the hub lives.
 func (l *link) Read(p []byte) (int, error) {
 	n, err := l.ReadWriteCloser.Read(p)
 	if n > 0 {
-		l.lastRead.Store(time.Now().UnixNano())
+		l.lastRead.Store(int64(time.Since(l.opened)))
 	}
 	return n, err
 }
+
+// silent is how long nothing was received.
+func (l *link) silent() time.Duration { return time.Since(l.opened) - time.Duration(l.lastRead.Load()) }
 
 // tap is a RoundTripper that puts a link between the transport's connection and whoever asked for the upgrade.
 type tap struct {
@@ -84,8 +90,7 @@ func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	if rwc, ok := resp.Body.(io.ReadWriteCloser); ok {
-		t.link = &link{ReadWriteCloser: rwc}
-		t.link.lastRead.Store(time.Now().UnixNano())
+		t.link = newLink(rwc)
 		resp.Body = t.link
 	}
 	return resp, err
@@ -152,12 +157,35 @@ func (c *Client) greet(s *session, hello wire.Request) {
 	defer c.mu.Unlock()
 	c.session = s
 	hello.After = c.pos
+	room := c.maxIn
+	if room == 0 {
+		room = 64 << 10 // as hubs take by default
+	}
+	room -= len(wire.AppendRequest(nil, hello))
+	var rest []outgoing
 	for _, r := range c.subs {
-		if !r.parked && !r.over {
-			hello.Subs = append(hello.Subs, c.number(s, r))
+		if r.parked || r.over {
+			continue
+		}
+		// Those that do not fit into the hello follow it.
+		req := c.number(s, r)
+		frame := appendSub(req)
+		if room -= len(frame); room > 0 {
+			hello.Subs = append(hello.Subs, req)
+		} else {
+			rest = append(rest, outgoing{frame: frame})
 		}
 	}
 	s.push(outgoing{frame: wire.AppendRequest(nil, hello)})
+	for _, o := range rest {
+		s.push(o)
+	}
+}
+
+func appendSub(req wire.SubRequest) []byte {
+	return wire.AppendRequest(nil, wire.Request{
+		Op: wire.OpSub, Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay,
+	})
 }
 
 // push queues a frame. It needs mu.
@@ -316,7 +344,7 @@ func (s *session) leave() {
 // check ends a connection over which nothing has come for too long.
 func (s *session) check() {
 	s.c.mu.Lock()
-	silent := time.Since(time.Unix(0, s.link.lastRead.Load()))
+	silent := s.link.silent()
 	if s.patience > silent {
 		s.clock.Reset(s.patience - silent)
 	} else if s.patience > 0 { // otherwise the hub sends no pings

@@ -33,7 +33,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	var drains group
 	for i, c := range conns {
 		// Each client has a moment of its own, and is told to come back spread over as long again.
-		at := begin.Add(spread * time.Duration(i) / time.Duration(len(conns)))
+		at := begin.Add(time.Duration(float64(spread) * float64(i) / float64(len(conns))))
 		retry := time.Second + time.Duration(rand.Int64N(int64(spread)+int64(time.Second)))
 		drains.Go(func() { c.drain(ctx, at, retry) })
 	}
@@ -96,12 +96,12 @@ func (h *Hub) finish() {
 	for _, c := range h.snapshot() { // which were in their handshake
 		c.close(wire.CloseRestart, "the server is shutting down", nil)
 	}
+	h.presence.close()
+	h.group.Wait() // with OnDisconnect, which may publish
+	h.sockets.Wait()
 	h.closed.Store(true)
 	h.log.Close()
-	h.presence.close()
 	close(h.ended)
-	h.group.Wait()
-	h.sockets.Wait()
 	for _, sh := range h.shards {
 		sh.stop()
 	}
@@ -111,35 +111,33 @@ func (h *Hub) finish() {
 	h.loops.Wait()
 }
 
-// drain closes a connection at its moment, once it has been sent everything up to the head of that moment.
+// drain closes a connection at its moment, once it has been sent everything up to the head of that moment. The end of
+// ctx cuts it short, with the hook that runs.
 func (c *Conn) drain(ctx context.Context, at time.Time, retry time.Duration) {
+	why := &closing{code: wire.CloseRestart, reason: "the server is restarting", retry: retry,
+		cause: fmt.Errorf("%w: the hub is shutting down", ErrClosed)}
+	cancel := context.AfterFunc(ctx, func() { c.end(why) })
+	defer cancel()
 	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-c.ctx.Done():
 		return
-	case <-ctx.Done():
 	}
-	why := &closing{code: wire.CloseRestart, reason: "the server is restarting", retry: retry,
-		cause: fmt.Errorf("%w: the hub is shutting down", ErrClosed)}
-	head := c.answered()
+	select {
+	case <-c.answered(): // commands that come later are refused
+	case <-c.ctx.Done():
+		return
+	}
+	head := c.hub.log.Head()
 	arrived := make(chan struct{})
 	c.shard.do(func() { c.shard.await(c.peer, head, arrived) })
 	select {
 	case <-arrived:
-	case <-ctx.Done():
 	case <-c.ctx.Done():
 	}
 	c.end(why)
-}
-
-// answered waits until the command that runs has been answered, and returns the head of the log then. Commands that
-// come later are refused.
-func (c *Conn) answered() eventlog.Pos {
-	c.commands.Lock()
-	defer c.commands.Unlock()
-	return c.hub.log.Head()
 }
 
 // await closes there once p has been sent everything up to head.
@@ -151,10 +149,18 @@ func (sh *shard) await(p *peer, head eventlog.Pos, there chan struct{}) {
 // arrivals looks who has been sent what it is to be sent before it ends.
 func (sh *shard) arrivals() {
 	sh.awaited = slices.DeleteFunc(sh.awaited, func(p *peer) bool {
-		if !p.gone && (p.busy || !p.ready || len(p.out)+len(p.pending) > 0 || sh.position(p).Seq < p.await.Seq) {
+		if !p.gone && !sh.arrivedAt(p, p.await) {
 			return false
 		}
 		close(p.there)
 		return true
 	})
+}
+
+// arrivedAt reports whether p has been sent everything up to head, also what its subscriptions read that have yet to join.
+func (sh *shard) arrivedAt(p *peer, head eventlog.Pos) bool {
+	if p.busy || !p.ready || len(p.out)+len(p.pending) > 0 || sh.position(p).Seq < head.Seq {
+		return false
+	}
+	return !slices.ContainsFunc(p.subs, func(s *sub) bool { return !s.joined })
 }

@@ -2,6 +2,7 @@ package hotline
 
 import (
 	"errors"
+	"math"
 	"net"
 	"os"
 	"sync/atomic"
@@ -37,7 +38,7 @@ func newSocket(c net.Conn, window int) *socket {
 		if err != nil {
 			return s
 		}
-		limitUnsent(t, raw, window/2)
+		limitUnsent(t, raw, min(window/2, math.MaxInt32))
 		if nonBlocking && !s.records {
 			s.raw = raw
 		}

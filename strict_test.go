@@ -28,6 +28,7 @@ type strict struct {
 
 	mu      sync.Mutex
 	ws      *websocket.Conn // nil: not connected
+	life    time.Duration   // it gives a connection up of which it has heard nothing for so long
 	pos     string          // rule 1
 	subs    []*strictSub
 	last    int64 // number of a subscription, of this connection
@@ -69,7 +70,8 @@ type strictPub struct {
 
 // newStrict starts a client. It runs until stop.
 func newStrict(w *world, o *oracle, name string) *strict {
-	c := &strict{w: w, o: o, name: name, link: w.net.Link(), done: make(chan struct{})}
+	c := &strict{w: w, o: o, name: name, link: w.net.Link(), done: make(chan struct{}), life: 35 * time.Second}
+	w.t.Cleanup(c.stop)
 	go c.run()
 	return c
 }
@@ -118,7 +120,7 @@ func (c *strict) session() {
 	c.sayHello()
 	c.mu.Unlock()
 	for first := true; ; first = false {
-		ctx, cancel := context.WithTimeout(context.Background(), 35*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), c.life)
 		typ, msg, err := t.ws.Read(ctx)
 		cancel()
 		if err != nil {
@@ -218,7 +220,11 @@ func (c *strict) handle(f *wire.ServerFrame) {
 		return
 	}
 	switch f.Op {
-	case "welcome", "bye":
+	case "welcome":
+		if c.life = f.Ping + f.Grace; c.life == 0 {
+			c.life = never
+		}
+	case "bye":
 	case "ping":
 		c.send(`{"op":"pong"}`)
 	case "at":

@@ -215,10 +215,10 @@ func told(err error) string {
 }
 
 // tooLargeError is an ErrInvalid that the protocol has a code of its own for.
-type tooLargeError struct{ n, limit int }
+type tooLargeError string
 
-func (e tooLargeError) Error() string {
-	return fmt.Sprintf("hotline: invalid: the message has %d bytes, the limit is %d", e.n, e.limit)
-}
+func tooLarge(format string, args ...any) error { return tooLargeError(fmt.Sprintf(format, args...)) }
+
+func (e tooLargeError) Error() string { return "hotline: invalid: " + string(e) }
 
 func (e tooLargeError) Unwrap() error { return ErrInvalid }

@@ -68,6 +68,9 @@ func (s *Subscription) Next(ctx context.Context) (Message, error) {
 	}
 	defer s.reading.Store(false)
 	for {
+		if ctx.Err() != nil { // also if there is more to read: else a loop that never gets to the end of it would not end
+			return Message{}, cause(ctx)
+		}
 		if err := s.runResync(ctx); err != nil {
 			return Message{}, err
 		}
@@ -114,7 +117,8 @@ func (s *Subscription) runResync(ctx context.Context) error {
 }
 
 // Position is where reading stands: after the last message that Next returned, or where the subscription began.
-// It moves on also while nothing is published here, so that a saved position does not age.
+// It moves on also while nothing is published here, so that a saved position does not age. It stays before a loss that no
+// message has told yet, or that Resync has not made good.
 func (s *Subscription) Position() string { return s.src.position() }
 
 // Close ends the subscription. It can be called twice, and from any goroutine. It returns nil.

@@ -2,6 +2,7 @@ package hotline
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -27,10 +28,17 @@ const readBuffer = 4 << 10
 // readBuffers are attached to a connection only while they hold bytes.
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
+// errCut is the end of a connection without a Close frame. It is no io.EOF, which coder/websocket hands on as the end of
+// the message that it reads just then: what came of that would pass for the whole.
+var errCut = errors.New("hotline: the connection was closed without a Close frame")
+
 // Read reads what the peer sent.
 func (w *wireConn) Read(p []byte) (int, error) {
 	n, err := w.read(p)
 	w.failed = w.failed || err != nil
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // the latter of TLS
+		err = errCut
+	}
 	return n, err
 }
 

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/gohotline/hotline"
@@ -32,7 +33,12 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // who sends a second signal doesn't want to wait
-	if err := run(ctx, *addr); err != nil {
+	ln, err := listen(*addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(url(ln, *addr))
+	if err := serve(ctx, ln); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -54,8 +60,9 @@ func newHub() *hotline.Hub {
 
 // authenticate takes the token for the name: this chat has no accounts, and whoever says that they are Ada is.
 func authenticate(_ *http.Request, name string) (hotline.Identity, error) {
-	if len(name) < 1 || len(name) > 30 || strings.TrimSpace(name) != name {
-		return hotline.Identity{}, fmt.Errorf("%w: a name has 1 to 30 bytes, and no space around it", hotline.ErrDenied)
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) } // line breaks, marks that turn the text around them
+	if n := utf8.RuneCountInString(name); n < 1 || n > 30 || strings.TrimSpace(name) != name || strings.ContainsFunc(name, hidden) {
+		return hotline.Identity{}, fmt.Errorf("%w: a name has 1 to 30 visible characters, and no space around it", hotline.ErrDenied)
 	}
 	return hotline.Identity{User: name}, nil
 }
@@ -69,11 +76,8 @@ type line struct {
 // stamp checks what somebody says, and adds the time: the server's, because a client could lie.
 func stamp(_ context.Context, _ *hotline.Conn, m *hotline.Message) error {
 	l := line{At: time.Now().UnixMilli()}
-	if err := m.Decode(&l.Text); err != nil {
-		return err
-	}
-	if strings.TrimSpace(l.Text) == "" || utf8.RuneCountInString(l.Text) > 2000 {
-		return fmt.Errorf("%w: a message has 1 to 2000 characters", hotline.ErrInvalid)
+	if m.Decode(&l.Text) != nil || strings.TrimSpace(l.Text) == "" || utf8.RuneCountInString(l.Text) > 2000 {
+		return fmt.Errorf("%w: a message is text of 1 to 2000 characters", hotline.ErrInvalid)
 	}
 	var err error
 	m.Data, err = json.Marshal(l)
@@ -90,24 +94,22 @@ func newHandler(hub *hotline.Hub) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /ws", hub)
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", "default-src 'self'")
-		w.Header().Set("Cache-Control", "no-cache")
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache")
 		page.ServeHTTP(w, r)
 	})
 	return mux
 }
 
-// run serves until ctx is done, then lets everybody go in peace: they are told when to come back, and resume there.
-func run(ctx context.Context, addr string) error {
-	ln, err := listen(addr)
-	if err != nil {
-		return err
-	}
+// serve serves until ctx is done, then lets everybody go in peace: they are told when to come back, and resume there.
+func serve(ctx context.Context, ln net.Listener) error {
 	hub := newHub()
-	srv := &http.Server{Handler: newHandler(hub), ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{Handler: newHandler(hub), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
-	fmt.Println(url(ln, addr))
 	select {
 	case err := <-failed:
 		return errors.Join(err, hub.Close())

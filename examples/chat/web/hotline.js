@@ -1,5 +1,5 @@
 // hotline.v1 for a browser: a connection that keeps itself, as PROTOCOL.md has it. ①–⑤ mark the five rules of a client.
-// What this chat has no use for is left out: binary payloads, parking, and topics that the server subscribes.
+// What this chat has no use for is left out: parking, publishing bytes, and topics that the server subscribes.
 
 /** Makes any string one segment of a topic. */
 export const escape = s => s.replace(/[\0- .*>%{}\x7f]/g, c => "%" + hex(c.charCodeAt()).toUpperCase()) || "%";
@@ -20,6 +20,13 @@ const isFinal = code => [1000, 1002, 1003, 1007, 1008, 1009].includes(code) || c
 const hex = n => n.toString(16).padStart(2, "0");
 const event = (type, members) => Object.assign(new Event(type), members);
 
+/** Makes a frame of a message. A binary one is its head, a newline, and the payload. */
+function decode(data) {
+  if (typeof data === "string") return JSON.parse(data);
+  const bytes = new Uint8Array(data), end = bytes.indexOf(10);
+  return { ...JSON.parse(new TextDecoder().decode(bytes.subarray(0, end))), data: bytes.subarray(end + 1) };
+}
+
 class Client extends EventTarget {
   state = "connecting"; // then "open", and "closed" for good; each change is a "state" event
   error = null; // why it is closed
@@ -29,16 +36,18 @@ class Client extends EventTarget {
   #pubs = new Map(); #refs = 0; // unanswered publishes by ref, in their order
   #held = new Map(); // Presence values that are ours, by topic
   #attempt = 0; #tries = 0; #retry; #redial; // dialling
+  #over = new AbortController(); // once it is closed
   #welcomed = 0; #heard = 0; #patience; #silence; // is the other side alive?
 
   constructor(url, { token } = {}) {
     super();
     this.#url = Object.assign(new URL(url, location.href), { protocol: location.protocol.replace("http", "ws") });
     this.#token = token;
-    addEventListener("online", () => this.#wake(0)); // the old connection went over a network that is gone
-    addEventListener("pageshow", e => e.persisted && this.#wake(0));
-    addEventListener("pagehide", () => this.#drop());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#wake(this.#patience));
+    const { signal } = this.#over;
+    addEventListener("online", () => this.#wake(0), { signal }); // the old connection went over a network that is gone
+    addEventListener("pageshow", e => e.persisted && this.#wake(0), { signal });
+    addEventListener("pagehide", () => this.#drop(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#wake(this.#patience), { signal });
     this.#dial();
   }
 
@@ -53,7 +62,7 @@ class Client extends EventTarget {
     if (this.state === "closed") return Promise.reject(this.error);
     return new Promise((resolve, reject) => {
       const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join(""); // randomUUID wants HTTPS
-      const p = { frame: { op: "pub", ref: ++this.#refs, topic, data, key }, resolve, reject, closes: 0 };
+      const p = { frame: { op: "pub", ref: ++this.#refs, topic, data, key }, resolve, reject, closes: 0, refusals: 0 };
       this.#pubs.set(p.frame.ref, p);
       this.#sendPublish(p);
     });
@@ -70,12 +79,14 @@ class Client extends EventTarget {
     this.#welcomed = 0;
     this.#retry = undefined;
     let token;
-    try { token = await this.#token?.(); } catch { return this.#dialLater(); }
+    try { token = await this.#token?.(); } catch { token = this; }
     if (attempt !== this.#attempt) return;
+    if (token === this) return this.#dialLater(); // there is none to be had just now
     const ws = this.#ws = new WebSocket(this.#url, ["hotline.v1", "hotline"]);
     const on = f => e => { if (ws === this.#ws) f(e); }; // the events of an earlier connection don't count
     ws.onopen = on(() => this.#hello(token));
-    ws.onmessage = on(e => { this.#hear(); this.#receive(JSON.parse(e.data)); });
+    ws.binaryType = "arraybuffer";
+    ws.onmessage = on(e => { this.#hear(); this.#receive(decode(e.data)); });
     ws.onclose = on(e => this.#lost(e.code, e.reason));
     this.#patience = 10_000; // for the handshake: a socket can hang in it for minutes
     this.#hear();
@@ -131,14 +142,14 @@ class Client extends EventTarget {
         return s?.join();
       case "err": {
         const ws = this.#ws; // on the next one it is sent again anyway
-        if (p && f.again) setTimeout(() => ws === this.#ws && this.#pubs.has(f.ref) && this.#send(p.frame), backoff(2));
+        if (p && f.again) setTimeout(() => ws === this.#ws && this.#pubs.has(f.ref) && this.#send(p.frame), backoff(p.refusals++));
         else if (p) this.#fail(p, f.code, f.reason);
         return;
       }
       case "end":
         this.#subs.delete(f.sub);
         s?.leave(this.#at);
-        if (s && f.again) setTimeout(() => { if (!s.closed) this.#begin(s); }, backoff(2));
+        if (s && f.again) setTimeout(() => { if (!s.closed) this.#begin(s); }, backoff(s.refusals++));
         else s?.refuse(new HotlineError(f.code, f.reason));
         return;
       case "gap":
@@ -204,6 +215,8 @@ class Client extends EventTarget {
   }
 
   #end(error) {
+    if (this.state === "closed") return;
+    this.#over.abort();
     this.#drop();
     this.error = error;
     this.#become("closed");
@@ -220,6 +233,7 @@ class Subscription extends EventTarget {
   after; // its own position, while it has not joined
   joined = false; // it has had its ok: now the connection's position counts
   closed = false;
+  refusals = 0; // in a row
   ready; // resolves when it has joined for the first time, rejects when it is refused
   #parts; #isNew;
 
@@ -238,6 +252,7 @@ class Subscription extends EventTarget {
 
   join() {
     this.joined = true;
+    this.refusals = 0;
     this.resolve();
   }
 

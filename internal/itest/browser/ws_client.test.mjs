@@ -132,6 +132,22 @@ describe('hotline.v1', () => {
     assert.equal(again.rest().find(frame => frame.op === 'gap'), undefined, 'nothing was lost')
   })
 
+  test('a publish that was cut is sent again on the next connection, and stored once', async t => {
+    const bob = await join(t, 'bob', { topic: 'test.cut' })
+    const publish = { op: 'pub', ref: 1, topic: 'test.cut', data: 1, key: 'cut' }
+    for (let i = 0; i < 5; i++) { // whether one of these was stored, the client can't know
+      const ada = await join(t, 'ada')
+      ada.send(publish)
+      ada.ws.terminate()
+    }
+    const ada = await join(t, 'ada')
+    ada.send(publish)
+    const { id } = await ada.next({ op: 'ok', ref: 1 })
+    ada.send({ op: 'pub', ref: 2, topic: 'test.cut', data: 2 })
+    assert.deepEqual(await bob.next({ topic: 'test.cut' }), { topic: 'test.cut', id, from: 'ada', data: 1 })
+    assert.equal((await bob.next({ topic: 'test.cut' })).data, 2)
+  })
+
   test('a position that nobody can prove is answered with a gap', async t => {
     const ada = await Wire.open(ws, { token: 'ada', subs: [{ sub: 1, topic: 'test.gap', after: '1.0000000' }] })
     t.after(() => ada.ws.terminate())

@@ -1,4 +1,5 @@
-// Command hubserver serves a hub at /ws for clients that others wrote. It prints its URL, and drains the hub on SIGTERM.
+// Command hubserver serves a hub at /ws for clients that others wrote, and an empty page beside it from which browsers may
+// connect. It prints its URL, and drains the hub on SIGTERM.
 //
 // A client's token is its user; an empty one is refused. Anybody may subscribe and publish to test.* (Events, of which 10
 // messages are kept), state.*, presence.* and signal.*. A publish to close.me is not delivered: it closes the connection.
@@ -56,6 +57,10 @@ func run() error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/ws", hub)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, `<!doctype html><title>hub</title><link rel="icon" href="data:,">`)
+	})
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	drained := make(chan error, 1)
 	context.AfterFunc(ctx, func() {

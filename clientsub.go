@@ -48,10 +48,7 @@ func (c *Client) ask(r *remoteReader) {
 	if s == nil || r.num != 0 || r.parked || r.over {
 		return
 	}
-	req := c.number(s, r)
-	s.push(outgoing{frame: wire.AppendRequest(nil, wire.Request{
-		Op: wire.OpSub, Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay,
-	})})
+	s.push(outgoing{frame: appendSub(c.number(s, r))})
 }
 
 // number gives a subscription its number on a connection and returns what it asks for: rule 4.
@@ -213,6 +210,7 @@ func (r *remoteReader) position() string {
 // seek asks the hub for what follows after, if that is not where the reader stands anyway.
 func (r *remoteReader) seek(after string) bool {
 	if after == "" {
+		r.buf.recovered()
 		return true
 	}
 	r.c.mu.Lock()

@@ -289,6 +289,27 @@ func TestClientDenied(t *testing.T) {
 	})
 }
 
+// More subscriptions than one message holds are resumed all the same.
+func TestClientHelloFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &HubOptions{Limits: Limits{Subscriptions: -1, MessageBytes: 4 << 10}})
+		c, link := w.connect(nil)
+		var subs []*Subscription
+		for i := range 300 {
+			subs = append(subs, w.follow(c, fmt.Sprintf("%s.%d", strings.Repeat("t", 100), i), nil))
+		}
+		link.Cut()
+		for i := range subs {
+			w.publish(fmt.Sprintf("%s.%d", strings.Repeat("t", 100), i), i)
+		}
+		for i, s := range subs {
+			if m, err := s.Next(t.Context()); err != nil || m.Missed > 0 || string(m.Data) != fmt.Sprint(i) {
+				t.Fatal(short(&m), err)
+			}
+		}
+	})
+}
+
 func TestClientMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)

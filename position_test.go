@@ -1,0 +1,66 @@
+package hotline
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestPositionBeforeLoss: a position that is saved while a loss is known to the client and not to the application lies
+// before it, so that whoever continues there is told.
+func TestPositionBeforeLoss(t *testing.T) {
+	for _, resync := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, nil)
+			c, _ := w.connect(nil)
+			opts := &SubscribeOptions{After: w.hub.Position()}
+			loads := 0
+			if resync {
+				opts.Resync = func(context.Context) (string, error) {
+					loads++
+					return "", errors.New("the database is down")
+				}
+			}
+			s := w.follow(c, "chat.*", opts)
+			w.publish("chat.a", 1)
+			wantNext(t, s, "chat.a 1")
+			before := s.Position()
+			w.restart(nil)
+			wantNothing(t, s, time.Minute) // the client has reconnected, and Next has seen the loss
+			if at := s.Position(); at != before {
+				t.Errorf("resync %t: the position is %s, want %s, before the loss", resync, at, before)
+			}
+			if resync != (loads > 0) {
+				t.Errorf("%d loads", loads)
+			}
+			again := w.follow(c, "chat.*", &SubscribeOptions{After: s.Position()})
+			w.publish("chat.a", 2)
+			wantNext(t, again, "+1 chat.a 2")
+			if resync {
+				return
+			}
+			wantNext(t, s, "+1 chat.a 2")
+			if at := s.Position(); at == before {
+				t.Error("the position stays before a loss that was told")
+			}
+			w.publish("chat.a", 3)
+			wantNext(t, w.follow(c, "chat.*", &SubscribeOptions{After: s.Position()}), "chat.a 3")
+		})
+	}
+}
+
+// TestPositionAfterResync: once the snapshot has been loaded the loss is made good.
+func TestPositionAfterResync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		c, _ := w.connect(nil)
+		s := w.follow(c, "chat.*", &SubscribeOptions{After: w.hub.Position(), Resync: func(context.Context) (string, error) { return "", nil }})
+		w.restart(nil)
+		wantNothing(t, s, time.Minute)
+		if at := s.Position(); at != w.hub.Position() {
+			t.Errorf("the position is %s, want %s", at, w.hub.Position())
+		}
+	})
+}
