@@ -16,6 +16,9 @@ NESTED := $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod
 
 # How long each fuzz target runs: a duration, or a number of inputs such as 10000x.
 FUZZTIME ?= 10s
+# How long the torture goes on, and from which seed: none is another each time.
+TORTURE_TIME ?= 1m
+SEED         ?=
 # Which benchmarks run.
 BENCH ?= .
 # Users' programs that the library has to go on compiling and serving, where they are checked out beside it.
@@ -55,6 +58,11 @@ models: ## Run the model checkers to their full bounds, with their counterexampl
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (10s)
 	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' .ci/fuzz . $(NESTED)
+
+.PHONY: torture
+torture: ## Put hub and clients under every fault for TORTURE_TIME (1m), from SEED on; SABOTAGE=1 must make it fail
+	HOTLINE_TORTURE='$(TORTURE_TIME)' HOTLINE_SEED='$(SEED)' HOTLINE_SABOTAGE='$(SABOTAGE)' \
+		$(GO) test -race -count=1 -timeout 0 -run '^TestTorture$$' -v .
 
 .PHONY: bench
 bench: ## Run the benchmarks that match BENCH

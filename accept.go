@@ -293,12 +293,20 @@ type upgrader struct {
 	br       *bufio.Reader
 }
 
-// WriteHeader keeps the 101 to itself.
+// WriteHeader keeps the 101 to itself, and what websocket.Accept answers if the client has gone after Hijack.
 func (u *upgrader) WriteHeader(status int) {
 	u.status = status
-	if status != http.StatusSwitchingProtocols {
+	if status != http.StatusSwitchingProtocols && u.conn == nil {
 		u.ResponseWriter.WriteHeader(status)
 	}
+}
+
+// Write writes the text of a refusal.
+func (u *upgrader) Write(p []byte) (int, error) {
+	if u.conn != nil {
+		return len(p), nil
+	}
+	return u.ResponseWriter.Write(p)
 }
 
 // Hijack takes the connection over and answers the handshake.

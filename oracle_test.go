@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gohotline/hotline/internal/eventlog"
 	"github.com/gohotline/hotline/internal/pattern"
 	"github.com/gohotline/hotline/internal/wire"
 )
@@ -16,8 +17,11 @@ type oracle struct {
 	// lenient lets gaps pass that say "may have missed" where nothing was: topics that nobody is subscribed to and of
 	// which nothing is left share a table that errs towards a gap (A12).
 	lenient bool
+	// whole says that the log forgets nothing: a gap is due only where one hub's life ends and another's begins.
+	whole bool
 
 	mu        sync.Mutex
+	lives     map[uint64]uint64 // number of each hub's life by the tag of its positions; nil: there is one hub
 	attempted map[string]string // topic by data, which is unique
 	stored    map[uint64]stored // by sequence; from acks and deliveries
 	ids       map[string]string // by data
@@ -66,16 +70,33 @@ type seen struct {
 	data   string
 	missed uint64 // gap
 	cause  string
-	replay int // begin
+	replay int // begin; resume: in case that the position is not known
 }
 
-func seqOf(pos string) uint64 {
+func seqOf(pos string) uint64 { return posOf(pos).Seq }
+
+func posOf(pos string) eventlog.Pos {
 	p, err := wire.ParsePos(pos)
 	if err != nil {
 		panic(fmt.Sprintf("%q is no position", pos))
 	}
-	return p.Seq
+	return p
 }
+
+// seqOf numbers the entries of all hubs that there were, one after the other.
+func (o *oracle) seqOf(pos string) uint64 {
+	p := posOf(pos)
+	if o.lives == nil {
+		return p.Seq
+	}
+	life, ok := o.lives[p.Tag]
+	if !ok {
+		panic(fmt.Sprintf("%q is a position of no hub", pos))
+	}
+	return life<<lifeBits | p.Seq
+}
+
+const lifeBits = 40
 
 // fail records what is wrong at once, without waiting for the end.
 func (o *oracle) fail(format string, args ...any) {
@@ -103,8 +124,8 @@ func (o *oracle) accepted(topic, data, id string) {
 
 // know notes that a message is stored. It needs mu.
 func (o *oracle) know(topic, data, id string) {
-	seq := seqOf(id)
-	if have, ok := o.ids[data]; ok && have != id {
+	seq := o.seqOf(id)
+	if have, ok := o.ids[data]; ok && have != id && o.seqOf(have)>>lifeBits == seq>>lifeBits {
 		o.failures = append(o.failures, fmt.Sprintf("duplicated: %s is stored as %s and %s", data, have, id))
 	}
 	if have, ok := o.stored[seq]; ok && have != (stored{topic, data, id}) {
@@ -147,20 +168,26 @@ func (l *subLog) add(e seen) {
 func (l *subLog) begin(after string, replay int) {
 	e := seen{kind: seenBegin, replay: replay}
 	if after != "" {
-		e = seen{kind: seenResume, seq: seqOf(after)}
+		e = seen{kind: seenResume, seq: l.seqOf(after), replay: replay}
 	}
 	l.add(e)
 }
 
-func (l *subLog) resume(after string) { l.add(seen{kind: seenResume, seq: seqOf(after)}) }
-func (l *subLog) at(pos, why string)  { l.add(seen{kind: seenAt, seq: seqOf(pos), cause: why}) }
-func (l *subLog) ok(pos string)       { l.add(seen{kind: seenOK, seq: seqOf(pos)}) }
+func (l *subLog) seqOf(pos string) uint64 {
+	l.o.mu.Lock()
+	defer l.o.mu.Unlock()
+	return l.o.seqOf(pos)
+}
+
+func (l *subLog) resume(after string) { l.add(seen{kind: seenResume, seq: l.seqOf(after)}) }
+func (l *subLog) at(pos, why string)  { l.add(seen{kind: seenAt, seq: l.seqOf(pos), cause: why}) }
+func (l *subLog) ok(pos string)       { l.add(seen{kind: seenOK, seq: l.seqOf(pos)}) }
 func (l *subLog) gap(pos string, missed uint64, cause string) {
-	l.add(seen{kind: seenGap, seq: seqOf(pos), missed: missed, cause: cause})
+	l.add(seen{kind: seenGap, seq: l.seqOf(pos), missed: missed, cause: cause})
 }
 
 func (l *subLog) message(topic, id, data string) {
-	l.add(seen{kind: seenMessage, seq: seqOf(id), topic: topic, data: data})
+	l.add(seen{kind: seenMessage, seq: l.seqOf(id), topic: topic, data: data})
 	l.o.mu.Lock()
 	defer l.o.mu.Unlock()
 	l.o.delivered++
@@ -208,6 +235,7 @@ type judge struct {
 	cur   uint64 // everything up to here was delivered, is open, or was said to be lost
 	open  []uint64
 	owed  bool              // everything after cur is owed
+	again bool              // if the position is not known, a replay comes in its place
 	start map[string]uint64 // until then: what is owed of each topic that was replayed
 }
 
@@ -228,7 +256,7 @@ func (v *judge) before(i int) string {
 }
 
 func (v *judge) judge(l *subLog) {
-	v.l, v.cur, v.open, v.owed, v.start = l, 0, nil, false, make(map[string]uint64)
+	v.l, v.cur, v.open, v.owed, v.again, v.start = l, 0, nil, false, false, make(map[string]uint64)
 	for i, e := range l.events {
 		switch e.kind {
 		case seenBegin:
@@ -236,6 +264,7 @@ func (v *judge) judge(l *subLog) {
 				v.fail(i, "begun twice")
 			}
 		case seenResume:
+			v.again = e.replay > 0
 			if !v.owed {
 				v.owe(e.seq)
 			} else if e.seq > v.cur {
@@ -249,6 +278,7 @@ func (v *judge) judge(l *subLog) {
 			if e.seq < v.cur && !l.state {
 				v.fail(i, "back at %d, but %d was reached", e.seq, v.cur)
 			}
+			v.again = v.again && e.kind != seenOK
 			if v.owed {
 				v.reach(e.seq)
 			} else if e.kind == seenOK {
@@ -305,7 +335,8 @@ func (v *judge) gap(i int, e seen) {
 	if e.seq < v.cur {
 		v.fail(i, "a gap up to %d, but %d was reached", e.seq, v.cur)
 	}
-	if !v.owed { // a part of what was to be replayed is missing, perhaps of topics that nothing was seen of
+	restarted := e.seq>>lifeBits != v.cur>>lifeBits // then a hub doesn't know the position
+	if !v.owed {                                    // a part of what was to be replayed is missing, perhaps of topics that nothing was seen of
 		for topic, from := range v.start {
 			v.start[topic] = max(from, e.seq)
 		}
@@ -313,6 +344,11 @@ func (v *judge) gap(i int, e seen) {
 	}
 	v.reach(e.seq)
 	switch n := len(v.open); {
+	case restarted && v.again:
+		v.owed, v.start = false, make(map[string]uint64)
+	case restarted:
+	case v.o.whole:
+		v.fail(i, "a gap, but the log has everything")
 	case n == 0 && (e.missed > 0 || !v.o.lenient):
 		v.fail(i, "false gap: nothing is missing")
 	case int(e.missed) > n:
@@ -336,7 +372,7 @@ func (v *judge) lost(i int, topic string) {
 		return true
 	})
 	if n > 0 {
-		v.fail(i, "lost: %d without a gap, the first is %s of %s, number %d", n, first.id, first.topic, seqOf(first.id))
+		v.fail(i, "lost: %d without a gap, the first is %s of %s, number %d", n, first.id, first.topic, v.o.seqOf(first.id))
 	}
 }
 

@@ -355,7 +355,7 @@ func (c *strict) deliver(s *strictSub, f *wire.ServerFrame) {
 
 // value takes a State value. One that it has already is dropped; one that is older must not come.
 func (s *strictSub) value(c *strict, f *wire.ServerFrame) {
-	v := value{seqOf(f.Rev), string(f.Data)}
+	v := value{s.log.seqOf(f.Rev), string(f.Data)}
 	if f.Gone {
 		v.data = ""
 	}
