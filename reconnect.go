@@ -71,7 +71,7 @@ func (c *Client) run() {
 		delay := backoff(n)
 		var failed *handshakeFailure
 		if errors.As(err, &failed) {
-			delay += failed.retryAfter // which is the same for everybody
+			delay += failed.retryAfter
 		}
 		if hint >= 0 {
 			delay = hint
@@ -140,14 +140,24 @@ func handshakeError(resp *http.Response, err error) error {
 	case http.StatusBadRequest:
 		f.final = true
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 { // RFC 9110 §10.2.3
-			f.retryAfter = time.Duration(min(n, 3600)) * time.Second
-		}
+		f.retryAfter = retryAfter(resp.Header)
 	case http.StatusRequestTimeout, http.StatusTooEarly:
 	default:
 		f.mistaken = code < 500
 	}
 	return f
+}
+
+// retryAfter is how long a server wants to be left alone (RFC 9110 §10.2.3), an hour at most. It is the same for everybody.
+func retryAfter(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
+	var d time.Duration
+	if n, err := strconv.Atoi(v); err == nil {
+		d = time.Duration(min(n, 3600)) * time.Second
+	} else if at, err := http.ParseTime(v); err == nil {
+		d = time.Until(at)
+	}
+	return min(max(d, 0), time.Hour)
 }
 
 // notifier calls OnState in a goroutine of its own, so that the call may do with the client what it likes. It tells the
