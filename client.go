@@ -27,6 +27,7 @@ type Client struct {
 	ready  chan struct{} // closed by the first welcome
 	done   chan struct{} // closed by run when it ends, and with it all goroutines of the client
 	room   *semaphore.Weighted
+	asking chan struct{} // holds one while Token runs; never closed
 	state  notifier
 
 	mu      sync.Mutex
@@ -48,7 +49,8 @@ type Client struct {
 // DialOptions configures a Client. Nil and zero values are the defaults.
 type DialOptions struct {
 	// Token is called for each attempt to connect, so an identity that expires is renewed by connecting again. An error
-	// that wraps [ErrDenied] ends the client; after any other it tries again. Nil: none.
+	// that wraps [ErrDenied] ends the client; after any other it tries again. It is waited for 15 s, and not by Close: a call
+	// that runs on is left to itself, and there is no other until it has returned. Nil: none.
 	Token func(ctx context.Context) (string, error)
 	// Header is sent with each attempt. It is not for tokens that expire.
 	Header http.Header
@@ -115,7 +117,7 @@ func newClient(rawURL string, opts *DialOptions) (*Client, error) {
 	}
 	c := &Client{
 		url: rawURL, ready: make(chan struct{}), done: make(chan struct{}), room: semaphore.NewWeighted(unanswered),
-		exact: make(map[string][]*remoteReader), waiting: make(map[uint64]*publishing),
+		asking: make(chan struct{}, 1), exact: make(map[string][]*remoteReader), waiting: make(map[uint64]*publishing),
 	}
 	if opts != nil {
 		c.opts = *opts

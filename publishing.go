@@ -201,7 +201,10 @@ func (c *Client) refused(s *session, f *wire.ServerFrame) {
 	p := c.waiting[f.Ref]
 	switch {
 	case !f.HasRef:
-		c.log().Debug("hotline: the hub could not do something", "code", f.Code, "reason", f.Reason)
+		code, reason := f.Code, f.Reason
+		s.notes = append(s.notes, func() {
+			c.log().Debug("hotline: the hub could not do something", "code", code, "reason", reason)
+		})
 	case p == nil:
 	case f.Again:
 		p.on = nil

@@ -34,6 +34,7 @@ type session struct {
 	patience time.Duration
 	clock    *time.Timer // looks whether anything was received for so long
 	dead     bool        // and nothing was
+	notes    []func()    // for the log, once mu is free: a handler may use the client
 
 	// What the hub said before it closed.
 	bye      int
@@ -50,7 +51,7 @@ type outgoing struct {
 }
 
 const (
-	handshakeTimeout = 15 * time.Second
+	handshakeTimeout = 15 * time.Second // and that of Token
 	firstPatience    = 35 * time.Second // until welcome says otherwise
 	leaveTimeout     = time.Second
 )
@@ -93,16 +94,16 @@ func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // connect makes one attempt.
 func (c *Client) connect() (*session, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, handshakeTimeout)
-	defer cancel()
 	hello := wire.Request{Op: wire.OpHello}
 	if c.opts.Token != nil {
-		token, err := c.token(ctx)
+		token, err := c.token()
 		if err != nil {
 			return nil, fmt.Errorf("DialOptions.Token: %w", err)
 		}
 		hello.Token = token
 	}
+	ctx, cancel := context.WithTimeout(c.ctx, handshakeTimeout)
+	defer cancel()
 	hc := http.Client{}
 	if c.opts.HTTPClient != nil {
 		hc = *c.opts.HTTPClient
@@ -135,8 +136,34 @@ func (c *Client) connect() (*session, error) {
 	return s, nil
 }
 
-// token asks the application, whose panic is no reason to end its process.
-func (c *Client) token(ctx context.Context) (token string, err error) {
+// token asks the application, which may take longer than it is waited for, or close the client: the call has a goroutine of
+// its own, and there is one at a time.
+func (c *Client) token() (string, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, handshakeTimeout)
+	defer cancel()
+	select {
+	case c.asking <- struct{}{}:
+	case <-ctx.Done():
+		return "", fmt.Errorf("the call before has not returned: %w", cause(ctx))
+	}
+	var token string
+	answered := make(chan error, 1)
+	go func() {
+		defer func() { <-c.asking }()
+		var err error
+		token, err = c.callToken(ctx)
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		return token, err
+	case <-ctx.Done():
+		return "", cause(ctx)
+	}
+}
+
+// callToken calls the application, whose panic is no reason to end its process.
+func (c *Client) callToken(ctx context.Context) (token string, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.log().Error("hotline: panic in a hook", "hook", "DialOptions.Token", "panic", v)
@@ -221,7 +248,12 @@ func (s *session) read() error {
 		}
 		c.mu.Lock()
 		c.handle(s, &f)
+		notes := s.notes
+		s.notes = nil
 		c.mu.Unlock()
+		for _, note := range notes {
+			note()
+		}
 		if cap(buf) > 256<<10 {
 			buf = nil
 		}
@@ -370,5 +402,6 @@ func (c *Client) welcome(s *session, f *wire.ServerFrame) {
 		close(c.ready)
 	}
 	c.state.put(nil)
-	c.log().Debug("hotline: connected", "url", redacted(c.url), "conn", f.Conn)
+	conn := f.Conn
+	s.notes = append(s.notes, func() { c.log().Debug("hotline: connected", "url", redacted(c.url), "conn", conn) })
 }
