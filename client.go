@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 
@@ -22,6 +21,7 @@ type Client struct {
 	// Static after construction.
 	opts   DialOptions
 	url    string
+	shown  string          // the URL in errors and logs
 	ctx    context.Context // made for this client; its cause says why it ended
 	cancel context.CancelCauseFunc
 	ready  chan struct{} // closed by the first welcome
@@ -87,7 +87,7 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 		return c, nil
 	case <-c.ctx.Done():
 		<-c.done
-		return nil, fmt.Errorf("hotline: dial %s: %w", redacted(url), context.Cause(c.ctx))
+		return nil, fmt.Errorf("hotline: dial %s: %w", c.shown, context.Cause(c.ctx))
 	case <-ctx.Done():
 	}
 	c.mu.Lock()
@@ -95,46 +95,31 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 	c.mu.Unlock()
 	c.Close()
 	if last != nil {
-		return nil, fmt.Errorf("hotline: dial %s: %w; the last attempt: %w", redacted(url), cause(ctx), last)
+		return nil, fmt.Errorf("hotline: dial %s: %w; the last attempt: %w", c.shown, cause(ctx), last)
 	}
-	return nil, fmt.Errorf("hotline: dial %s: %w", redacted(url), cause(ctx))
+	return nil, fmt.Errorf("hotline: dial %s: %w", c.shown, cause(ctx))
 }
 
 // unanswered is how many bytes of publishes may wait for their answers; the next one waits until there is room.
 const unanswered = 4 << 20
 
 func newClient(rawURL string, opts *DialOptions) (*Client, error) {
-	u, err := url.Parse(rawURL)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: dial: %w", ErrInvalid, err)
-	case !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme):
-		return nil, fmt.Errorf("%w: dial %s: the scheme %q is none of ws, wss, http, https", ErrInvalid, u.Redacted(), u.Scheme)
-	case u.Host == "":
-		return nil, fmt.Errorf("%w: dial %s: no host", ErrInvalid, u.Redacted())
-	case u.Fragment != "": // RFC 6455 §3
-		return nil, fmt.Errorf("%w: dial %s: a WebSocket URL has no fragment", ErrInvalid, u.Redacted())
+	shown, err := checkURL(rawURL)
+	if err != nil {
+		return nil, err
 	}
 	c := &Client{
-		url: rawURL, ready: make(chan struct{}), done: make(chan struct{}), room: semaphore.NewWeighted(unanswered),
+		url: rawURL, shown: shown, ready: make(chan struct{}), done: make(chan struct{}), room: semaphore.NewWeighted(unanswered),
 		asking: make(chan struct{}, 1), exact: make(map[string][]*remoteReader), waiting: make(map[uint64]*publishing),
 	}
 	if opts != nil {
 		c.opts = *opts
 		c.opts.Header = opts.Header.Clone()
 	}
+	c.opts.HTTPClient = handshakeClient(c.opts.HTTPClient)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.state.call = c.onState
 	return c, nil
-}
-
-// redacted is a URL for error messages: without password.
-func redacted(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return "?"
-	}
-	return u.Redacted()
 }
 
 func (c *Client) log() *slog.Logger {

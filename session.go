@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -55,123 +53,6 @@ const (
 	firstPatience    = 35 * time.Second // until welcome says otherwise
 	leaveTimeout     = time.Second
 )
-
-// link is what coder/websocket reads from and writes to. It notes when something was received, and can be closed under
-// it at any moment.
-type link struct {
-	io.ReadWriteCloser
-	lastRead atomic.Int64 // Unix nanoseconds
-}
-
-// Read notes that the hub lives.
-func (l *link) Read(p []byte) (int, error) {
-	n, err := l.ReadWriteCloser.Read(p)
-	if n > 0 {
-		l.lastRead.Store(time.Now().UnixNano())
-	}
-	return n, err
-}
-
-// tap is a RoundTripper that puts a link between the transport's connection and whoever asked for the upgrade.
-type tap struct {
-	http.RoundTripper
-	link *link
-}
-
-// RoundTrip is a handshake, or a redirect to where it is to be made.
-func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.RoundTripper.RoundTrip(r)
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		return resp, err
-	}
-	if rwc, ok := resp.Body.(io.ReadWriteCloser); ok {
-		t.link = &link{ReadWriteCloser: rwc}
-		t.link.lastRead.Store(time.Now().UnixNano())
-		resp.Body = t.link
-	}
-	return resp, err
-}
-
-// connect makes one attempt.
-func (c *Client) connect() (*session, error) {
-	hello := wire.Request{Op: wire.OpHello}
-	if c.opts.Token != nil {
-		token, err := c.token()
-		if err != nil {
-			return nil, fmt.Errorf("DialOptions.Token: %w", err)
-		}
-		hello.Token = token
-	}
-	ctx, cancel := context.WithTimeout(c.ctx, handshakeTimeout)
-	defer cancel()
-	hc := http.Client{}
-	if c.opts.HTTPClient != nil {
-		hc = *c.opts.HTTPClient
-	}
-	through := &tap{RoundTripper: hc.Transport}
-	if through.RoundTripper == nil {
-		through.RoundTripper = http.DefaultTransport
-	}
-	hc.Transport = through
-	mode := websocket.CompressionDisabled
-	if c.opts.Compression {
-		mode = websocket.CompressionNoContextTakeover
-	}
-	ws, resp, err := websocket.Dial(ctx, c.url, &websocket.DialOptions{
-		HTTPClient: &hc, HTTPHeader: c.opts.Header.Clone(), Subprotocols: []string{wire.Protocol, wire.AnyVersion},
-		CompressionMode: mode,
-	})
-	if err != nil {
-		return nil, handshakeError(resp, err)
-	}
-	if ws.Subprotocol() == "" {
-		go ws.CloseNow()
-		return nil, &handshakeFailure{err: errors.New("the server speaks no hotline.v1: it selected no subprotocol"), final: true}
-	}
-	ws.SetReadLimit(maxOut)
-	s := &session{
-		c: c, ws: ws, link: through.link, wake: make(chan struct{}, 1), nums: make(map[int64]*remoteReader), patience: firstPatience,
-	}
-	c.greet(s, hello)
-	return s, nil
-}
-
-// token asks the application, which may take longer than it is waited for, or close the client: the call has a goroutine of
-// its own, and there is one at a time.
-func (c *Client) token() (string, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, handshakeTimeout)
-	defer cancel()
-	select {
-	case c.asking <- struct{}{}:
-	case <-ctx.Done():
-		return "", fmt.Errorf("the call before has not returned: %w", cause(ctx))
-	}
-	var token string
-	answered := make(chan error, 1)
-	go func() {
-		defer func() { <-c.asking }()
-		var err error
-		token, err = c.callToken(ctx)
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		return token, err
-	case <-ctx.Done():
-		return "", cause(ctx)
-	}
-}
-
-// callToken calls the application, whose panic is no reason to end its process.
-func (c *Client) callToken(ctx context.Context) (token string, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.log().Error("hotline: panic in a hook", "hook", "DialOptions.Token", "panic", v)
-			err = fmt.Errorf("%w: DialOptions.Token: %v", errPanic, v)
-		}
-	}()
-	return c.opts.Token(ctx)
-}
 
 // greet makes s the client's session: the hello, with all subscriptions, is the first thing to be sent.
 func (c *Client) greet(s *session, hello wire.Request) {
@@ -403,5 +284,5 @@ func (c *Client) welcome(s *session, f *wire.ServerFrame) {
 	}
 	c.state.put(nil)
 	conn := f.Conn
-	s.notes = append(s.notes, func() { c.log().Debug("hotline: connected", "url", redacted(c.url), "conn", conn) })
+	s.notes = append(s.notes, func() { c.log().Debug("hotline: connected", "url", c.shown, "conn", conn) })
 }
