@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gohotline/hotline/internal/wire"
 )
@@ -56,7 +57,7 @@ func (c *Client) Publish(ctx context.Context, topic string, v any) error {
 	return c.publish(ctx, topic, v, rand.Text())
 }
 
-// Once returns a Publisher that stores at most one message a topic for this key, which must not be empty. See [Hub.Once].
+// Once returns a Publisher that stores at most one message a topic for this key, which must be UTF-8 and not empty. See [Hub.Once].
 func (c *Client) Once(key string) Publisher { return &clientOnce{c, key} }
 
 type clientOnce struct {
@@ -68,6 +69,9 @@ type clientOnce struct {
 func (o *clientOnce) Publish(ctx context.Context, topic string, v any) error {
 	if o.key == "" {
 		return fmt.Errorf("%w: Once needs a key", ErrInvalid)
+	}
+	if !utf8.ValidString(o.key) { // which can't be sent as it is
+		return fmt.Errorf("%w: the key %q of Once is not UTF-8", ErrInvalid, o.key)
 	}
 	return o.c.publish(ctx, topic, v, o.key)
 }
