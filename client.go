@@ -40,7 +40,7 @@ type Client struct {
 	wild    []*remoteReader            // or with wildcards
 	ref     uint64                     // of the last publish
 	waiting map[uint64]*publishing     // unanswered
-	held    []holds                    // Presence values, in the order in which they were published
+	held    []*holds                   // Presence values, in the order in which they were published
 	full    []*remoteReader            // scratch
 	last    error                      // why there is no connection
 	ended   error                      // the client has ended, with this cause

@@ -1,7 +1,6 @@
 package hotline
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -40,12 +39,6 @@ type publishing struct {
 	timer  *time.Timer // ends the wait for an answer
 	retry  *time.Timer
 	err    error
-}
-
-// holds is a Presence value that belongs to the client's connection.
-type holds struct {
-	topic string
-	data  payload
 }
 
 // Publish returns when the hub has accepted the message, which then is stored exactly once, also across reconnects.
@@ -176,6 +169,9 @@ func (c *Client) settle(p *publishing, err error) {
 		}
 	}
 	p.err = err
+	if err != nil && !p.again {
+		c.stillHeld(p)
+	}
 	close(p.done)
 }
 
@@ -190,12 +186,9 @@ func (c *Client) accepted(f *wire.ServerFrame) {
 	if p == nil {
 		return
 	}
-	if i := slices.IndexFunc(c.held, func(h holds) bool { return h.topic == p.topic }); i >= 0 {
-		c.held = slices.Delete(c.held, i, i+1)
-	}
+	c.letGo(p.topic)
 	if f.Held {
-		p.data.data = bytes.Clone(p.data.data) // it is the caller's again from now on
-		c.held = append(c.held, holds{p.topic, p.data})
+		c.hold(p)
 	}
 	c.settle(p, nil)
 }
@@ -222,10 +215,11 @@ func (c *Client) refused(s *session, f *wire.ServerFrame) {
 			}
 		})
 	default:
+		err := refusedFor(f.Code, f.Reason)
+		c.settle(p, err)
 		if p.again {
-			c.held = slices.DeleteFunc(c.held, func(h holds) bool { return h.topic == p.topic })
+			c.giveUp(s, p.topic, err)
 		}
-		c.settle(p, refusedFor(f.Code, f.Reason))
 	}
 }
 
@@ -242,8 +236,16 @@ func (c *Client) unsent(s *session, closed bool) {
 		if closed {
 			p.closes++
 		}
+		h := c.holding(p.topic)
+		if p.again && h != nil {
+			h.closes = p.closes
+		}
 		if p.closes >= maxCloses {
-			c.settle(p, fmt.Errorf("%w: the hub closed the connection, %d times while this was in flight", ErrUncertain, p.closes))
+			err := fmt.Errorf("%w: the hub closed the connection, %d times while this was in flight", ErrUncertain, p.closes)
+			c.settle(p, err)
+			if p.again {
+				c.giveUp(s, p.topic, err)
+			}
 		}
 	}
 }
@@ -260,9 +262,9 @@ func (c *Client) resend(s *session) {
 		again[p.topic] = true
 		c.send(s, p)
 	}
-	for _, h := range c.held {
+	for _, h := range slices.Clone(c.held) {
 		if !again[h.topic] {
-			_, _ = c.enqueue(h.topic, h.data, rand.Text(), true) // what fitted once fits again, or nobody can be told
+			c.repeat(s, h)
 		}
 	}
 }

@@ -108,7 +108,9 @@ func (s *session) talk() error {
 	cancel()
 	s.ws.CloseNow()
 	<-written
-	return s.over(err)
+	err = s.over(err)
+	say(s.notes)
+	return err
 }
 
 // read handles what the hub sends until nothing more comes.
@@ -132,12 +134,16 @@ func (s *session) read() error {
 		notes := s.notes
 		s.notes = nil
 		c.mu.Unlock()
-		for _, note := range notes {
-			note()
-		}
+		say(notes)
 		if cap(buf) > 256<<10 {
 			buf = nil
 		}
+	}
+}
+
+func say(notes []func()) {
+	for _, note := range notes {
+		note()
 	}
 }
 
