@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 
@@ -22,11 +21,13 @@ type Client struct {
 	// Static after construction.
 	opts   DialOptions
 	url    string
+	shown  string          // the URL in errors and logs
 	ctx    context.Context // made for this client; its cause says why it ended
 	cancel context.CancelCauseFunc
 	ready  chan struct{} // closed by the first welcome
 	done   chan struct{} // closed by run when it ends, and with it all goroutines of the client
 	room   *semaphore.Weighted
+	asking chan struct{} // holds one while Token runs; never closed
 	state  notifier
 
 	mu      sync.Mutex
@@ -39,7 +40,7 @@ type Client struct {
 	wild    []*remoteReader            // or with wildcards
 	ref     uint64                     // of the last publish
 	waiting map[uint64]*publishing     // unanswered
-	held    []holds                    // Presence values, in the order in which they were published
+	held    []*holds                   // Presence values, in the order in which they were published
 	full    []*remoteReader            // scratch
 	crowded *buffer                    // that the last message has filled
 	last    error                      // why there is no connection
@@ -49,7 +50,8 @@ type Client struct {
 // DialOptions configures a Client. Nil and zero values are the defaults.
 type DialOptions struct {
 	// Token is called for each attempt to connect, so an identity that expires is renewed by connecting again. An error
-	// that wraps [ErrDenied] ends the client; after any other it tries again. Nil: none.
+	// that wraps [ErrDenied] ends the client; after any other it tries again. It is waited for 15 s, and not by Close: a call
+	// that runs on is left to itself, and there is no other until it has returned. Nil: none.
 	Token func(ctx context.Context) (string, error)
 	// Header is sent with each attempt. It is not for tokens that expire.
 	Header http.Header
@@ -86,7 +88,7 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 		return c, nil
 	case <-c.ctx.Done():
 		<-c.done
-		return nil, fmt.Errorf("hotline: dial %s: %w", redacted(url), context.Cause(c.ctx))
+		return nil, fmt.Errorf("hotline: dial %s: %w", c.shown, context.Cause(c.ctx))
 	case <-ctx.Done():
 	}
 	c.mu.Lock()
@@ -94,46 +96,31 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 	c.mu.Unlock()
 	c.Close()
 	if last != nil {
-		return nil, fmt.Errorf("hotline: dial %s: %w; the last attempt: %w", redacted(url), cause(ctx), last)
+		return nil, fmt.Errorf("hotline: dial %s: %w; the last attempt: %w", c.shown, cause(ctx), last)
 	}
-	return nil, fmt.Errorf("hotline: dial %s: %w", redacted(url), cause(ctx))
+	return nil, fmt.Errorf("hotline: dial %s: %w", c.shown, cause(ctx))
 }
 
 // unanswered is how many bytes of publishes may wait for their answers; the next one waits until there is room.
 const unanswered = 4 << 20
 
 func newClient(rawURL string, opts *DialOptions) (*Client, error) {
-	u, err := url.Parse(rawURL)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: dial: %w", ErrInvalid, err)
-	case !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme):
-		return nil, fmt.Errorf("%w: dial %s: the scheme %q is none of ws, wss, http, https", ErrInvalid, u.Redacted(), u.Scheme)
-	case u.Host == "":
-		return nil, fmt.Errorf("%w: dial %s: no host", ErrInvalid, u.Redacted())
-	case u.Fragment != "": // RFC 6455 §3
-		return nil, fmt.Errorf("%w: dial %s: a WebSocket URL has no fragment", ErrInvalid, u.Redacted())
+	shown, err := checkURL(rawURL)
+	if err != nil {
+		return nil, err
 	}
 	c := &Client{
-		url: rawURL, ready: make(chan struct{}), done: make(chan struct{}), room: semaphore.NewWeighted(unanswered),
-		exact: make(map[string][]*remoteReader), waiting: make(map[uint64]*publishing),
+		url: rawURL, shown: shown, ready: make(chan struct{}), done: make(chan struct{}), room: semaphore.NewWeighted(unanswered),
+		asking: make(chan struct{}, 1), exact: make(map[string][]*remoteReader), waiting: make(map[uint64]*publishing),
 	}
 	if opts != nil {
 		c.opts = *opts
 		c.opts.Header = opts.Header.Clone()
 	}
+	c.opts.HTTPClient = handshakeClient(c.opts.HTTPClient)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.state.call = c.onState
 	return c, nil
-}
-
-// redacted is a URL for error messages: without password.
-func redacted(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return "?"
-	}
-	return u.Redacted()
 }
 
 func (c *Client) log() *slog.Logger {

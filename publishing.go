@@ -1,7 +1,6 @@
 package hotline
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -10,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gohotline/hotline/internal/wire"
 )
@@ -41,12 +41,6 @@ type publishing struct {
 	err    error
 }
 
-// holds is a Presence value that belongs to the client's connection.
-type holds struct {
-	topic string
-	data  payload
-}
-
 // Publish returns when the hub has accepted the message, which then is stored exactly once, also across reconnects.
 // While the client is not connected it waits, and likewise while 4 MiB of publishes are unanswered. The rules for v are those of
 // [Hub.Publish], and the hub's limit for messages from clients holds, by default 64 KiB. The error wraps [ErrDenied],
@@ -56,7 +50,7 @@ func (c *Client) Publish(ctx context.Context, topic string, v any) error {
 	return c.publish(ctx, topic, v, rand.Text())
 }
 
-// Once returns a Publisher that stores at most one message a topic for this key, which must not be empty. See [Hub.Once].
+// Once returns a Publisher that stores at most one message a topic for this key, which must be UTF-8 and not empty. See [Hub.Once].
 func (c *Client) Once(key string) Publisher { return &clientOnce{c, key} }
 
 type clientOnce struct {
@@ -68,6 +62,9 @@ type clientOnce struct {
 func (o *clientOnce) Publish(ctx context.Context, topic string, v any) error {
 	if o.key == "" {
 		return fmt.Errorf("%w: Once needs a key", ErrInvalid)
+	}
+	if !utf8.ValidString(o.key) { // which can't be sent as it is
+		return fmt.Errorf("%w: the key %q of Once is not UTF-8", ErrInvalid, o.key)
 	}
 	return o.c.publish(ctx, topic, v, o.key)
 }
@@ -172,6 +169,9 @@ func (c *Client) settle(p *publishing, err error) {
 		}
 	}
 	p.err = err
+	if err != nil && !p.again {
+		c.stillHeld(p)
+	}
 	close(p.done)
 }
 
@@ -186,12 +186,9 @@ func (c *Client) accepted(f *wire.ServerFrame) {
 	if p == nil {
 		return
 	}
-	if i := slices.IndexFunc(c.held, func(h holds) bool { return h.topic == p.topic }); i >= 0 {
-		c.held = slices.Delete(c.held, i, i+1)
-	}
+	c.letGo(p.topic)
 	if f.Held {
-		p.data.data = bytes.Clone(p.data.data) // it is the caller's again from now on
-		c.held = append(c.held, holds{p.topic, p.data})
+		c.hold(p)
 	}
 	c.settle(p, nil)
 }
@@ -201,7 +198,10 @@ func (c *Client) refused(s *session, f *wire.ServerFrame) {
 	p := c.waiting[f.Ref]
 	switch {
 	case !f.HasRef:
-		c.log().Debug("hotline: the hub could not do something", "code", f.Code, "reason", f.Reason)
+		code, reason := f.Code, f.Reason
+		s.notes = append(s.notes, func() {
+			c.log().Debug("hotline: the hub could not do something", "code", code, "reason", reason)
+		})
 	case p == nil:
 	case f.Again:
 		p.on = nil
@@ -215,10 +215,11 @@ func (c *Client) refused(s *session, f *wire.ServerFrame) {
 			}
 		})
 	default:
+		err := refusedFor(f.Code, f.Reason)
+		c.settle(p, err)
 		if p.again {
-			c.held = slices.DeleteFunc(c.held, func(h holds) bool { return h.topic == p.topic })
+			c.giveUp(s, p.topic, err)
 		}
-		c.settle(p, refusedFor(f.Code, f.Reason))
 	}
 }
 
@@ -235,8 +236,16 @@ func (c *Client) unsent(s *session, closed bool) {
 		if closed {
 			p.closes++
 		}
+		h := c.holding(p.topic)
+		if p.again && h != nil {
+			h.closes = p.closes
+		}
 		if p.closes >= maxCloses {
-			c.settle(p, fmt.Errorf("%w: the hub closed the connection, %d times while this was in flight", ErrUncertain, p.closes))
+			err := fmt.Errorf("%w: the hub closed the connection, %d times while this was in flight", ErrUncertain, p.closes)
+			c.settle(p, err)
+			if p.again {
+				c.giveUp(s, p.topic, err)
+			}
 		}
 	}
 }
@@ -253,9 +262,9 @@ func (c *Client) resend(s *session) {
 		again[p.topic] = true
 		c.send(s, p)
 	}
-	for _, h := range c.held {
+	for _, h := range slices.Clone(c.held) {
 		if !again[h.topic] {
-			_, _ = c.enqueue(h.topic, h.data, rand.Text(), true) // what fitted once fits again, or nobody can be told
+			c.repeat(s, h)
 		}
 	}
 }

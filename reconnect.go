@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -71,7 +70,7 @@ func (c *Client) run() {
 		delay := backoff(n)
 		var failed *handshakeFailure
 		if errors.As(err, &failed) {
-			delay += failed.retryAfter // which is the same for everybody
+			delay += failed.retryAfter
 		}
 		if hint >= 0 {
 			delay = hint
@@ -79,7 +78,7 @@ func (c *Client) run() {
 		c.mu.Lock()
 		c.last = err
 		c.mu.Unlock()
-		c.log().Debug("hotline: not connected", "url", redacted(c.url), "error", err, "retry", delay)
+		c.log().Debug("hotline: not connected", "url", c.shown, "error", err, "retry", delay)
 		if lost {
 			c.state.put(err)
 		}
@@ -100,7 +99,7 @@ func final(err error, first bool) bool {
 		return true
 	case errors.As(err, &closed):
 		return wire.Final(closed.Code) // the token was fetched for this attempt, so 3500 is final too
-	case errors.As(err, &cert):
+	case errors.As(err, &cert), errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, errRedirects):
 		return first
 	case errors.As(err, &failed):
 		return failed.final || first && failed.mistaken
@@ -115,39 +114,6 @@ func finalError(err error) error {
 		return fmt.Errorf("%w: %w", ErrDenied, err)
 	}
 	return err
-}
-
-// handshakeFailure is an answer to a handshake that opens no connection.
-type handshakeFailure struct {
-	err        error
-	final      bool
-	mistaken   bool // there seems to be no hub at that URL
-	retryAfter time.Duration
-}
-
-func (e *handshakeFailure) Error() string { return e.err.Error() }
-func (e *handshakeFailure) Unwrap() error { return e.err }
-
-// handshakeError makes one of an error of coder/websocket.
-func handshakeError(resp *http.Response, err error) error {
-	if resp == nil {
-		return err
-	}
-	f := &handshakeFailure{err: fmt.Errorf("the server answered the handshake with %s: %w", resp.Status, err)}
-	switch code := resp.StatusCode; code {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		f.err, f.final = fmt.Errorf("%w: the server answered the handshake with %s", ErrDenied, resp.Status), true
-	case http.StatusBadRequest:
-		f.final = true
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 { // RFC 9110 §10.2.3
-			f.retryAfter = time.Duration(min(n, 3600)) * time.Second
-		}
-	case http.StatusRequestTimeout, http.StatusTooEarly:
-	default:
-		f.mistaken = code < 500
-	}
-	return f
 }
 
 // notifier calls OnState in a goroutine of its own, so that the call may do with the client what it likes. It tells the

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -34,6 +32,7 @@ type session struct {
 	patience time.Duration
 	clock    *time.Timer // looks whether anything was received for so long
 	dead     bool        // and nothing was
+	notes    []func()    // for the log, once mu is free: a handler may use the client
 
 	// What the hub said before it closed.
 	bye      int
@@ -50,106 +49,10 @@ type outgoing struct {
 }
 
 const (
-	handshakeTimeout = 15 * time.Second
+	handshakeTimeout = 15 * time.Second // and that of Token
 	firstPatience    = 35 * time.Second // until welcome says otherwise
 	leaveTimeout     = time.Second
 )
-
-// link is what coder/websocket reads from and writes to. It notes when something was received, and can be closed under
-// it at any moment.
-type link struct {
-	io.ReadWriteCloser
-	opened   time.Time
-	lastRead atomic.Int64 // time.Duration since opened, by the clock that nobody sets
-}
-
-func newLink(rwc io.ReadWriteCloser) *link { return &link{ReadWriteCloser: rwc, opened: time.Now()} }
-
-// Read notes that the hub lives.
-func (l *link) Read(p []byte) (int, error) {
-	n, err := l.ReadWriteCloser.Read(p)
-	if n > 0 {
-		l.lastRead.Store(int64(time.Since(l.opened)))
-	}
-	return n, err
-}
-
-// silent is how long nothing was received.
-func (l *link) silent() time.Duration { return time.Since(l.opened) - time.Duration(l.lastRead.Load()) }
-
-// tap is a RoundTripper that puts a link between the transport's connection and whoever asked for the upgrade.
-type tap struct {
-	http.RoundTripper
-	link *link
-}
-
-// RoundTrip is a handshake, or a redirect to where it is to be made.
-func (t *tap) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.RoundTripper.RoundTrip(r)
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		return resp, err
-	}
-	if rwc, ok := resp.Body.(io.ReadWriteCloser); ok {
-		t.link = newLink(rwc)
-		resp.Body = t.link
-	}
-	return resp, err
-}
-
-// connect makes one attempt.
-func (c *Client) connect() (*session, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, handshakeTimeout)
-	defer cancel()
-	hello := wire.Request{Op: wire.OpHello}
-	if c.opts.Token != nil {
-		token, err := c.token(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("DialOptions.Token: %w", err)
-		}
-		hello.Token = token
-	}
-	hc := http.Client{}
-	if c.opts.HTTPClient != nil {
-		hc = *c.opts.HTTPClient
-	}
-	through := &tap{RoundTripper: hc.Transport}
-	if through.RoundTripper == nil {
-		through.RoundTripper = http.DefaultTransport
-	}
-	hc.Transport = through
-	mode := websocket.CompressionDisabled
-	if c.opts.Compression {
-		mode = websocket.CompressionNoContextTakeover
-	}
-	ws, resp, err := websocket.Dial(ctx, c.url, &websocket.DialOptions{
-		HTTPClient: &hc, HTTPHeader: c.opts.Header.Clone(), Subprotocols: []string{wire.Protocol, wire.AnyVersion},
-		CompressionMode: mode,
-	})
-	if err != nil {
-		return nil, handshakeError(resp, err)
-	}
-	if ws.Subprotocol() == "" {
-		go ws.CloseNow()
-		return nil, &handshakeFailure{err: errors.New("the server speaks no hotline.v1: it selected no subprotocol"), final: true}
-	}
-	ws.SetReadLimit(maxOut)
-	s := &session{
-		c: c, ws: ws, link: through.link, wake: make(chan struct{}, 1), nums: make(map[int64]*remoteReader), patience: firstPatience,
-	}
-	c.greet(s, hello)
-	return s, nil
-}
-
-// token asks the application, whose panic is no reason to end its process.
-func (c *Client) token(ctx context.Context) (token string, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.log().Error("hotline: panic in a hook", "hook", "DialOptions.Token", "panic", v)
-			err = fmt.Errorf("%w: DialOptions.Token: %v", errPanic, v)
-		}
-	}()
-	return c.opts.Token(ctx)
-}
 
 // greet makes s the client's session: the hello, with all subscriptions, is the first thing to be sent.
 func (c *Client) greet(s *session, hello wire.Request) {
@@ -228,7 +131,9 @@ func (s *session) talk() error {
 	cancel()
 	s.ws.CloseNow()
 	<-written
-	return s.over(err)
+	err = s.over(err)
+	say(s.notes)
+	return err
 }
 
 // read handles what the hub sends until nothing more comes.
@@ -254,7 +159,10 @@ func (s *session) read() error {
 		c.handle(s, &f)
 		full := c.crowded
 		c.crowded = nil
+		notes := s.notes
+		s.notes = nil
 		c.mu.Unlock()
+		say(notes)
 		if full != nil {
 			grace.Reset(bufferGrace)
 			full.await(grace.C)
@@ -262,6 +170,12 @@ func (s *session) read() error {
 		if cap(buf) > 256<<10 {
 			buf = nil
 		}
+	}
+}
+
+func say(notes []func()) {
+	for _, note := range notes {
+		note()
 	}
 }
 
@@ -407,5 +321,6 @@ func (c *Client) welcome(s *session, f *wire.ServerFrame) {
 		close(c.ready)
 	}
 	c.state.put(nil)
-	c.log().Debug("hotline: connected", "url", redacted(c.url), "conn", f.Conn)
+	conn := f.Conn
+	s.notes = append(s.notes, func() { c.log().Debug("hotline: connected", "url", c.shown, "conn", conn) })
 }
