@@ -52,20 +52,40 @@ const (
 	handshakeTimeout = 15 * time.Second // and that of Token
 	firstPatience    = 35 * time.Second // until welcome says otherwise
 	leaveTimeout     = time.Second
+	usualMaxIn       = 64 << 10 // bytes of a message that a hub takes, as long as it has not said so
 )
 
-// greet makes s the client's session: the hello, with all subscriptions, is the first thing to be sent.
+// greet makes s the client's session: the hello, with all subscriptions, is the first thing to be sent. Those that would make
+// it too large for the hub follow one by one.
 func (c *Client) greet(s *session, hello wire.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session = s
 	hello.After = c.pos
+	limit := c.maxIn
+	if limit == 0 {
+		limit = usualMaxIn
+	}
+	size := len(wire.AppendRequest(nil, hello))
+	var rest [][]byte
 	for _, r := range c.subs {
-		if !r.parked && !r.over {
-			hello.Subs = append(hello.Subs, c.number(s, r))
+		if r.parked || r.over {
+			continue
+		}
+		req := c.number(s, r)
+		frame := wire.AppendRequest(nil, wire.Request{
+			Op: wire.OpSub, Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay,
+		})
+		if size += len(frame); size <= limit {
+			hello.Subs = append(hello.Subs, req)
+		} else {
+			rest = append(rest, frame)
 		}
 	}
 	s.push(outgoing{frame: wire.AppendRequest(nil, hello)})
+	for _, frame := range rest {
+		s.push(outgoing{frame: frame})
+	}
 }
 
 // push queues a frame. It needs mu.
