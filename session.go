@@ -52,36 +52,37 @@ const (
 	handshakeTimeout = 15 * time.Second // and that of Token
 	firstPatience    = 35 * time.Second // until welcome says otherwise
 	leaveTimeout     = time.Second
+	usualMaxIn       = 64 << 10 // bytes of a message that a hub takes, as long as it has not said so
 )
 
-// greet makes s the client's session: the hello, with all subscriptions, is the first thing to be sent.
+// greet makes s the client's session: the hello, with all subscriptions, is the first thing to be sent. Those that would make
+// it too large for the hub follow one by one.
 func (c *Client) greet(s *session, hello wire.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session = s
 	hello.After = c.pos
-	room := c.maxIn
-	if room == 0 {
-		room = 64 << 10 // as hubs take by default
+	limit := c.maxIn
+	if limit == 0 {
+		limit = usualMaxIn
 	}
-	room -= len(wire.AppendRequest(nil, hello))
-	var rest []outgoing
+	size := len(wire.AppendRequest(nil, hello))
+	var rest [][]byte
 	for _, r := range c.subs {
 		if r.parked || r.over {
 			continue
 		}
-		// Those that do not fit into the hello follow it.
 		req := c.number(s, r)
 		frame := appendSub(req)
-		if room -= len(frame); room > 0 {
+		if size += len(frame); size <= limit {
 			hello.Subs = append(hello.Subs, req)
 		} else {
-			rest = append(rest, outgoing{frame: frame})
+			rest = append(rest, frame)
 		}
 	}
 	s.push(outgoing{frame: wire.AppendRequest(nil, hello)})
-	for _, o := range rest {
-		s.push(o)
+	for _, frame := range rest {
+		s.push(outgoing{frame: frame})
 	}
 }
 
