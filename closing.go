@@ -115,7 +115,11 @@ func (c *Conn) linger(last []byte, err error) {
 	go func() {
 		defer c.hub.sockets.Done()
 		defer c.sock.Close()
-		if err != nil || c.hub.abrupt.Load() && len(last) == 0 {
+		if err != nil {
+			c.sock.abandon()
+			return
+		}
+		if c.hub.abrupt.Load() && len(last) == 0 {
 			return
 		}
 		timeout := closeTimeout
@@ -124,6 +128,7 @@ func (c *Conn) linger(last []byte, err error) {
 		}
 		c.sock.finish(timeout)
 		if c.sock.writeAll(last, timeout, c.progressed) != nil {
+			c.sock.abandon()
 			return
 		}
 		if c.closing.code == 0 {

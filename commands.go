@@ -198,6 +198,7 @@ func (c *Conn) readEnd(err error) *closing {
 // onPing answers a ping (RFC 6455 §5.5.3). coder would write the answer itself and wait for it.
 func (c *Conn) onPing(_ context.Context, data []byte) bool {
 	c.received()
+	c.slowDown()
 	c.mu.Lock()
 	room := c.ctlN < 2*windowFrames
 	c.mu.Unlock()
@@ -207,7 +208,10 @@ func (c *Conn) onPing(_ context.Context, data []byte) bool {
 	return false
 }
 
-func (c *Conn) onPong(context.Context, []byte) { c.pong() }
+func (c *Conn) onPong(context.Context, []byte) {
+	c.slowDown()
+	c.pong()
+}
 
 // pong notes that the peer lives.
 func (c *Conn) pong() {
@@ -220,8 +224,8 @@ func (c *Conn) pong() {
 
 // handle does what one message asks for.
 func (c *Conn) handle(msg []byte, binary bool) {
+	c.slowDown()
 	if c.plain {
-		c.slowDown()
 		c.message(msg)
 		return
 	}
@@ -234,7 +238,6 @@ func (c *Conn) handle(msg []byte, binary bool) {
 		c.pong()
 		return
 	}
-	c.slowDown()
 	switch req.Op {
 	case "pub":
 		c.publish(&req)
@@ -444,7 +447,8 @@ func (p *publication) become(m Message) (err error) {
 	return nil
 }
 
-// slowDown waits as long as the client is over its rate: the hub then reads more slowly, and refuses nothing.
+// slowDown waits as long as the client is over its rate: the hub then reads more slowly, and refuses nothing. Whatever
+// a client sends counts, a ping too, or a flood of them would take a CPU.
 func (c *Conn) slowDown() {
 	rate := float64(c.hub.limits.PublishRate)
 	now := time.Now()

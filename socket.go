@@ -92,3 +92,15 @@ func (s *socket) finish(within time.Duration) {
 	s.last.Store(last.UnixNano()) // before: whoever sets another deadline looks for this one then
 	s.SetWriteDeadline(last)
 }
+
+// abandon makes the kernel forget what the peer has not taken. Otherwise it would hold that for minutes after Close, for
+// a peer that takes nothing.
+func (s *socket) abandon() {
+	c := s.Conn
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = t.NetConn()
+	}
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+}
