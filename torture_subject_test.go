@@ -186,7 +186,7 @@ func (c *clientSubject) loop(ctx context.Context, s *clientSub, rng *rand.Rand, 
 		if c.take(s, &m, missed) {
 			missed = 0
 		}
-		if slow > 0 && rng.IntN(slow) == 0 {
+		if slow > 0 && time.Now().Before(c.tt.end) && rng.IntN(slow) == 0 {
 			time.Sleep(time.Duration(rng.Int64N(int64(20 * time.Second))))
 		}
 	}

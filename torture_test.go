@@ -31,6 +31,7 @@ type torture struct {
 	o        *oracle
 	w        *world // of the first hub, and of the network
 	subjects []subject
+	end      time.Time // of the storm
 
 	hub atomic.Pointer[Hub] // that is served; nil: the process is down
 
@@ -97,7 +98,7 @@ type subject interface {
 
 // newTorture starts the first hub and the subjects.
 func newTorture(t *testing.T, p plan) *torture {
-	tt := &torture{t: t, plan: p, o: newOracle()}
+	tt := &torture{t: t, plan: p, o: newOracle(), end: time.Now().Add(p.length)}
 	tt.o.lives = make(map[uint64]uint64)
 	tt.o.lenient, tt.o.whole = p.lenient, p.whole
 	tt.plan.limits.PublishRate = -1
@@ -184,9 +185,8 @@ func (tt *torture) restart(rng *rand.Rand) {
 
 // chaos does to the hub what happens to hubs.
 func (tt *torture) chaos(rng *rand.Rand) {
-	end := time.Now().Add(tt.plan.length)
-	for time.Now().Before(end) {
-		time.Sleep(rand.N(tt.plan.length / 8))
+	for time.Now().Before(tt.end) {
+		time.Sleep(time.Duration(rng.Int64N(int64(tt.plan.length / 8))))
 		hub := tt.hub.Load()
 		switch k := rng.IntN(4); {
 		case k == 0 && tt.plan.restarts:
@@ -227,8 +227,7 @@ func (tt *torture) publish(topic, data string) {
 
 // publisher is server code that publishes at random.
 func (tt *torture) publisher(n int, rng *rand.Rand) {
-	end := time.Now().Add(tt.plan.length)
-	for i := 0; time.Now().Before(end); {
+	for i := 0; time.Now().Before(tt.end); {
 		for range 1 + rng.IntN(tt.plan.burst) {
 			i++
 			tt.one(fmt.Sprintf("p%d-%d", n, i), rng)
@@ -255,11 +254,10 @@ func (tt *torture) one(name string, rng *rand.Rand) {
 
 // ride makes a subject do things at random, and the network do things to it.
 func (tt *torture) ride(s subject, rng *rand.Rand) {
-	begin := time.Now()
 	for range 1 + rng.IntN(4) {
 		s.subscribe(interests[rng.IntN(len(interests))], rng)
 	}
-	for i := 0; time.Since(begin) < tt.plan.length; i++ {
+	for i := 0; time.Now().Before(tt.end); i++ {
 		time.Sleep(time.Duration(rng.Int64N(int64(tt.plan.length / 20))))
 		switch k := rng.IntN(12); {
 		case k == 0:
