@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -151,7 +152,7 @@ func interleave(a, b []string, f func([]string)) {
 			f(done)
 			return
 		}
-		done = done[:len(done):len(done)]
+		done = slices.Clip(done)
 		if len(a) > 0 {
 			walk(a[1:], b, append(done, a[0]))
 		}
