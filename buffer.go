@@ -34,7 +34,8 @@ type buffer struct {
 	order   uint64
 	signals []Message
 	turn    bool   // State is looked at first
-	pos     string // where the application stands
+	pos     string // where the application stands; empty: nobody can say yet
+	start   string // a place before that where a new subscription begins; empty: there is none that is known
 	untold  bool   // a gap was read, and no message since: pos stays before it
 	beyond  string // then: the place after it
 	herd    bool   // the last gap is everybody's
@@ -173,10 +174,11 @@ func (b *buffer) change(v *cell, m *Message) {
 	b.wake()
 }
 
-// begin is for a subscription that is about to be sent all present values.
-func (b *buffer) begin() {
+// begin is for a subscription that is about to be sent all present values; a new one begins no earlier than start.
+func (b *buffer) begin(start string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.start = start
 	for _, v := range b.values {
 		v.shown = false
 	}
@@ -192,8 +194,12 @@ func (b *buffer) complete(pos string) {
 			b.change(v, &Message{Topic: topic})
 		}
 	}
-	if b.pos == "" {
+	switch {
+	case b.pos != "":
+	case b.events.len() == 0:
 		b.pos = pos
+	default:
+		b.pos = b.start // where it began lies before what is buffered, and not before this
 	}
 }
 

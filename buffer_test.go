@@ -98,7 +98,7 @@ func TestBufferSnapshots(t *testing.T) {
 		}
 	}
 	snapshot := func(values ...string) {
-		b.begin()
+		b.begin("")
 		for _, v := range values {
 			b.value(&Message{Topic: v[:1], Data: []byte(v[1:])}, v)
 		}

@@ -146,6 +146,7 @@ func (c *Client) Subscribe(ctx context.Context, topic string, opts *SubscribeOpt
 	}
 	r := newRemoteReader(c, topic, opts)
 	s := &Subscription{src: r, resync: opts.Resync, stale: opts.Resync != nil && opts.After == ""}
+	s.blank.Store(s.stale)
 	c.mu.Lock()
 	if c.ended != nil {
 		c.mu.Unlock()

@@ -61,7 +61,7 @@ func (c *Client) number(s *session, r *remoteReader) wire.SubRequest {
 	} else {
 		c.exact[r.name] = append(c.exact[r.name], r)
 	}
-	r.buf.begin()
+	r.buf.begin(c.pos)
 	req := wire.SubRequest{Sub: r.num, Topic: r.name, After: r.own}
 	if r.fresh && r.own == r.after { // nothing was received: it is asked as the application asked
 		req.Replay = r.replay
@@ -122,7 +122,7 @@ func (r *remoteReader) ok() {
 // reset is for one that is sent its State values again.
 func (r *remoteReader) reset(pos string) {
 	r.leave(pos)
-	r.buf.begin()
+	r.buf.begin(pos)
 }
 
 // take buffers a message that leaves the subscription at pos; false: it is an event and there is no room.

@@ -48,6 +48,7 @@ func (h *Hub) Subscribe(ctx context.Context, topic string, opts *SubscribeOption
 		return nil, fmt.Errorf("%w: the hub", ErrClosed)
 	}
 	s.stale = opts.Resync != nil && !r.honoured
+	s.blank.Store(s.stale)
 	return s, nil
 }
 

@@ -3,6 +3,8 @@ package hotline
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +63,34 @@ func TestPositionAfterResync(t *testing.T) {
 		wantNothing(t, s, time.Minute)
 		if at := s.Position(); at != w.hub.Position() {
 			t.Errorf("the position is %s, want %s", at, w.hub.Position())
+		}
+	})
+}
+
+// TestPositionOfNewSubscription: events that came before the hub said where a new subscription stands, and that nobody has
+// read, lie after the position that is saved then.
+func TestPositionOfNewSubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &HubOptions{Topics: priceTopics})
+		for i := range 1000 {
+			w.publish(fmt.Sprint("price.p", i), strings.Repeat("x", 1000))
+		}
+		w.publish("chat.a", "before")
+		c, link := w.connect(nil)
+		w.follow(c, "other", nil)
+		link.Throttle(100_000) // so that State takes its time
+		go func() {
+			for i := range 20 {
+				time.Sleep(200 * time.Millisecond)
+				w.publish("chat.a", i)
+			}
+		}()
+		s := w.follow(c, ">", nil)
+		saved := s.Position()
+		time.Sleep(time.Minute)
+		again := w.follow(c, "chat.a", &SubscribeOptions{After: saved})
+		for i := range 20 {
+			wantNext(t, again, fmt.Sprint("chat.a ", i))
 		}
 	})
 }

@@ -232,6 +232,9 @@ func TestResyncErrors(t *testing.T) {
 		if n := len(at); n < 10 || n > 60 {
 			t.Errorf("%d attempts in 5 minutes", n)
 		}
+		if p := s.Position(); p != "" {
+			t.Errorf("position %s, though there was no snapshot yet: whoever continues there has none", p)
+		}
 		result = nil
 		w.publish("a", 1)
 		wantNext(t, s, "a 1")

@@ -15,6 +15,7 @@ type Subscription struct {
 	src     source
 	local   *logReader // src, if it reads the log of this process
 	reading atomic.Bool
+	blank   atomic.Bool // the snapshot that it begins with was not loaded yet: there is nothing to continue from
 
 	// Owned by whoever reads.
 	resync func(ctx context.Context) (after string, err error)
@@ -111,6 +112,7 @@ func (s *Subscription) runResync(ctx context.Context) error {
 			}
 		case s.src.seek(after):
 			s.stale, s.missed = false, 0
+			s.blank.Store(false)
 		}
 	}
 	return nil
@@ -118,8 +120,14 @@ func (s *Subscription) runResync(ctx context.Context) error {
 
 // Position is where reading stands: after the last message that Next returned, or where the subscription began.
 // It moves on also while nothing is published here, so that a saved position does not age. It stays before a loss that no
-// message has told yet, or that Resync has not made good.
-func (s *Subscription) Position() string { return s.src.position() }
+// message has told yet, or that Resync has not made good. It is empty before the first Resync, and as long as the hub has
+// not said where the subscription began: who continues there begins anew. It is safe for concurrent use.
+func (s *Subscription) Position() string {
+	if s.blank.Load() {
+		return ""
+	}
+	return s.src.position()
+}
 
 // Close ends the subscription. It can be called twice, and from any goroutine. It returns nil.
 func (s *Subscription) Close() error {
