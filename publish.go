@@ -92,10 +92,11 @@ func (h *Hub) put(ctx context.Context, p publication) (eventlog.Pos, error) {
 	}
 	switch p.row.Delivery {
 	case Events:
+		now := time.Now()
 		pos, wake, err := h.log.Append(ctx, &eventlog.Append{
-			Topic: p.topic, From: p.from, Data: p.data, Binary: p.binary, When: time.Now(),
+			Topic: p.topic, From: p.from, Data: p.data, Binary: p.binary, When: now,
 		})
-		h.wake(wake)
+		h.dispatch(wake, now)
 		if err == nil {
 			h.stats.published.Add(1)
 		}
@@ -141,6 +142,26 @@ func (h *Hub) signal(topic, from string, p payload) error {
 func (h *Hub) live(shards uint64, m eventlog.Live) {
 	for ; shards != 0; shards &= shards - 1 {
 		h.shards[bits.TrailingZeros64(shards)].live(m)
+	}
+}
+
+// A publisher serves a sleeping shard itself if there are no more subscribers than these, and if it has slept for so long:
+// to wake another goroutine takes longer, for the publisher too. In a burst it is woken, and writes what has come
+// meanwhile in one go.
+const (
+	serveSubscribers = 4
+	serveAfter       = 100 * time.Microsecond
+)
+
+// dispatch wakes shards for an entry that was stored now.
+func (h *Hub) dispatch(wake eventlog.Wake, now time.Time) {
+	at := now.UnixNano()
+	for shards := wake.Shards; shards != 0; shards &= shards - 1 {
+		sh := h.shards[bits.TrailingZeros64(shards)]
+		quiet := at-sh.lastServed.Swap(at) >= int64(serveAfter)
+		if !quiet || wake.Subscribers > serveSubscribers || !sh.serve() {
+			sh.poke()
+		}
 	}
 }
 

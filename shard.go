@@ -35,7 +35,11 @@ type shard struct {
 	stopped atomic.Bool
 	parked  atomic.Bool // run has ended, or is about to, and poke starts it again: whoever changes it to false
 
-	// Owned by run.
+	lastServed atomic.Int64 // when something was published that it slept through, Unix nanoseconds
+
+	owner sync.Mutex // of whoever owns what follows: run, and while that sleeps a publisher
+
+	asleep   bool // what it follows is passed over
 	follower *eventlog.Follower
 	cur      eventlog.Pos // dispatched up to here
 	st       uint64       // State changes dispatched up to here
@@ -95,14 +99,16 @@ type item struct {
 func newShard(h *Hub, n int) *shard {
 	sh := &shard{hub: h, n: n, wake: make(chan struct{}, 1), done: make(chan struct{}), gen: 1, trimAt: trimItems}
 	sh.follower = h.log.Follow(n)
-	sh.follower.Sleep()
+	sh.asleep = sh.follower.Sleep()
 	sh.parked.Store(true)
 	return sh
 }
 
 // run is the event loop. It ends after stop, and when there is nobody to serve any more: then poke starts it again.
 func (sh *shard) run() {
-	sh.cur = sh.follower.Awake()
+	sh.owner.Lock()
+	defer sh.owner.Unlock()
+	sh.awake()
 	for !sh.stopped.Load() {
 		sh.take()
 		sh.dispatch()
@@ -111,11 +117,32 @@ func (sh *shard) run() {
 		sh.flushSome()
 		sh.arrivals()
 		sh.count()
-		if len(sh.dirty)+len(sh.readers)+len(sh.commands) == 0 && !sh.follower.Behind() && !sh.inbox.any.Load() && !sh.sleep() {
+		if sh.idle() && !sh.sleep() {
 			return
 		}
 	}
 	close(sh.done)
+}
+
+func (sh *shard) idle() bool {
+	return len(sh.dirty)+len(sh.readers)+len(sh.commands) == 0 && !sh.follower.Behind() && !sh.inbox.any.Load()
+}
+
+// serve dispatches and writes what was published, in the goroutine of its publisher, while run sleeps. It does nothing
+// else of what run does. It reports whether that was all: otherwise run is to be woken.
+func (sh *shard) serve() bool {
+	if sh.parked.Load() || !sh.owner.TryLock() {
+		return false
+	}
+	defer sh.owner.Unlock()
+	if !sh.asleep || sh.stopped.Load() {
+		return false
+	}
+	sh.awake()
+	sh.dispatch()
+	sh.flushSome()
+	sh.count()
+	return sh.idle() && sh.rest()
 }
 
 // count adds to the counters what was sent in this turn.
@@ -135,8 +162,7 @@ func (sh *shard) stop() {
 
 // sleep waits until it is poked; false: run is to end, as another will take its place.
 func (sh *shard) sleep() bool {
-	sh.drop(0)
-	if !sh.follower.Sleep() {
+	if !sh.rest() {
 		return true
 	}
 	if len(sh.peers) == len(sh.free) { // nobody is here
@@ -147,9 +173,24 @@ func (sh *shard) sleep() bool {
 			return false
 		}
 	}
+	sh.owner.Unlock()
 	<-sh.wake
-	sh.cur = sh.follower.Awake()
+	sh.owner.Lock()
+	sh.awake()
 	return true
+}
+
+// rest passes over what follows until awake; false: there is something to do.
+func (sh *shard) rest() bool {
+	sh.drop(0)
+	sh.asleep = sh.follower.Sleep()
+	return sh.asleep
+}
+
+func (sh *shard) awake() {
+	if sh.asleep {
+		sh.asleep, sh.cur = false, sh.follower.Awake()
+	}
 }
 
 // poke wakes run, or starts it.

@@ -61,7 +61,7 @@ func (c *crowd) publish(who, n int) {
 			c.t.Error(err)
 			return
 		}
-		c.wake(wake)
+		c.wake(wake.Shards)
 	}
 }
 

@@ -116,7 +116,7 @@ func TestFollowerIsWoken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return wake
+		return wake.Shards
 	}
 	for range 1000 { // the log is lapped, and nobody waits
 		if mask := wake("chat.b"); mask != 0 {

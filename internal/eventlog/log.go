@@ -113,20 +113,26 @@ type Append struct {
 	Pos Pos // the broker's; zero: the next of this log
 }
 
-// Append stores m. It returns its position and the shards that were asleep and have a subscriber: the caller wakes
-// them. It waits only when the log is full of entries that a follower has not passed.
-func (l *Log) Append(ctx context.Context, m *Append) (pos Pos, wake uint64, err error) {
+// Wake says which shards are to be woken: those that were asleep and have a subscriber.
+type Wake struct {
+	Shards      uint64
+	Subscribers int // of them, at most
+}
+
+// Append stores m. It returns its position and the shards that the caller has to wake. It waits only when the log is full
+// of entries that a follower has not passed.
+func (l *Log) Append(ctx context.Context, m *Append) (pos Pos, wake Wake, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
 		if l.closed {
-			return Pos{}, 0, ErrClosed
+			return Pos{}, Wake{}, ErrClosed
 		}
 		pos = m.Pos
 		if pos == (Pos{}) {
 			pos = Pos{Seq: l.headPos.Seq + 1, Tag: l.opts.Tag}
 		} else if pos.Seq <= l.headPos.Seq {
-			return Pos{}, 0, ErrOrder
+			return Pos{}, Wake{}, ErrOrder
 		}
 		l.scratch = wire.AppendHead(l.scratch[:0], wire.Head{
 			Topic: m.Topic, ID: pos, HasID: true, From: m.From, Binary: m.Binary,
@@ -138,7 +144,7 @@ func (l *Log) Append(ctx context.Context, m *Append) (pos Pos, wake uint64, err 
 		payload := len(l.scratch) + len(m.Data) + tail
 		size := frame.HeaderSize(payload) + payload
 		if size+entryShare > l.opts.Bytes/4 {
-			return Pos{}, 0, ErrTooLarge
+			return Pos{}, Wake{}, ErrTooLarge
 		}
 		s, ok := l.segmentFor(size, m.When)
 		if ok {
@@ -149,13 +155,13 @@ func (l *Log) Append(ctx context.Context, m *Append) (pos Pos, wake uint64, err 
 			continue
 		}
 		if err := l.waitRoom(ctx); err != nil {
-			return Pos{}, 0, err
+			return Pos{}, Wake{}, err
 		}
 	}
 }
 
 // store writes the entry; it needs mu, and room in s.
-func (l *Log) store(s *segment, m *Append, pos Pos, payload, size int) (wake uint64) {
+func (l *Log) store(s *segment, m *Append, pos Pos, payload, size int) (wake Wake) {
 	t := l.losses
 	if !m.Loss {
 		t = l.intern(m.Topic)
@@ -202,7 +208,10 @@ func (l *Log) store(s *segment, m *Append, pos Pos, payload, size int) (wake uin
 		if shards&(1<<f.shard) != 0 && f.asleep {
 			f.asleep, f.resume = false, before
 			f.passed.Store(before.Seq)
-			wake |= 1 << f.shard
+			wake.Shards |= 1 << f.shard
+			if wake.Subscribers += l.wild[f.shard]; t.exact != nil {
+				wake.Subscribers += int(t.exact[f.shard])
+			}
 		}
 	}
 	return wake

@@ -223,7 +223,7 @@ func (m *model) store(topic string, size int, loss bool) bool {
 			want |= 1 << i
 		}
 	}
-	if wake != want {
+	if wake.Shards != want {
 		m.failf("append to %s wakes %b, want %b", topic, wake, want)
 	}
 	m.all = append(m.all, x)
@@ -329,7 +329,7 @@ func (m *model) age(in *modelInput) {
 // full checks that an entry which is too large is refused and changes nothing.
 func (m *model) full(*modelInput) {
 	_, wake, err := m.log.Append(done, &Append{Topic: "a.1", Data: bytes.Repeat([]byte("1"), m.log.opts.Bytes/4), When: m.now})
-	if !errors.Is(err, ErrTooLarge) || wake != 0 {
+	if !errors.Is(err, ErrTooLarge) || wake.Shards != 0 {
 		m.failf("too large: %v, wakes %b", err, wake)
 	}
 	if m.head.Seq == 0 {
