@@ -43,11 +43,13 @@ func TestCloseInEveryState(t *testing.T) {
 		then   func(t *testing.T, c *Client, l *memnet.Link)
 	}{
 		{name: "nobody listens"},
-		{name: "between attempts", server: func(_ *testing.T, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }},
+		{name: "between attempts", server: func(_ *testing.T, w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}},
 		{name: "dialling", dial: func(_ *testing.T, _ *DialOptions, l *memnet.Link) { l.Blackhole() }},
 		{name: "in the handshake", server: func(_ *testing.T, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
 		{name: "in the answer to the handshake", server: func(_ *testing.T, w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(502)
+			w.WriteHeader(http.StatusBadGateway)
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		}},

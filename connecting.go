@@ -121,16 +121,16 @@ func (c *Client) connect() (*session, error) {
 	if c.opts.Compression {
 		mode = websocket.CompressionNoContextTakeover
 	}
-	ws, resp, err := websocket.Dial(ctx, c.url, &websocket.DialOptions{
+	ws, resp, err := websocket.Dial(ctx, c.url, &websocket.DialOptions{ //nolint:bodyclose // coder/websocket has closed it
 		HTTPClient: &hc, HTTPHeader: c.opts.Header.Clone(), Subprotocols: []string{wire.Protocol, wire.AnyVersion},
 		CompressionMode: mode,
 	})
 	if err != nil {
-		return nil, handshakeError(resp, err)
+		return nil, refusedHandshake(resp, err)
 	}
 	if ws.Subprotocol() == "" {
 		ws.CloseNow() // nobody reads or writes yet, so it does not wait
-		return nil, &handshakeFailure{err: errors.New("the server speaks no hotline.v1: it selected no subprotocol"), mistaken: true}
+		return nil, &handshakeError{err: errors.New("the server speaks no hotline.v1: it selected no subprotocol"), mistaken: true}
 	}
 	ws.SetReadLimit(maxOut)
 	s := &session{
@@ -177,19 +177,19 @@ func (c *Client) callToken(ctx context.Context) (token string, err error) {
 	return c.opts.Token(ctx)
 }
 
-// handshakeFailure is an answer to a handshake that opens no connection.
-type handshakeFailure struct {
+// handshakeError is an answer to a handshake that opens no connection.
+type handshakeError struct {
 	err        error
 	final      bool
 	mistaken   bool // there seems to be no hub at that URL
 	retryAfter time.Duration
 }
 
-func (e *handshakeFailure) Error() string { return e.err.Error() }
-func (e *handshakeFailure) Unwrap() error { return e.err }
+func (e *handshakeError) Error() string { return e.err.Error() }
+func (e *handshakeError) Unwrap() error { return e.err }
 
-// handshakeError makes one of an error of coder/websocket.
-func handshakeError(resp *http.Response, err error) error {
+// refusedHandshake makes one of an error of coder/websocket.
+func refusedHandshake(resp *http.Response, err error) error {
 	if resp == nil {
 		var failed *url.Error // names the URL, which may hold secrets
 		if errors.As(err, &failed) {
@@ -197,7 +197,7 @@ func handshakeError(resp *http.Response, err error) error {
 		}
 		return err
 	}
-	f := &handshakeFailure{err: fmt.Errorf("the server answered the handshake with %s: %w", resp.Status, err)}
+	f := &handshakeError{err: fmt.Errorf("the server answered the handshake with %s: %w", resp.Status, err)}
 	switch code := resp.StatusCode; code {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		f.err, f.final = fmt.Errorf("%w: the server answered the handshake with %s", ErrDenied, resp.Status), true

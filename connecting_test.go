@@ -53,7 +53,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		f := newFake(t, 100, func(i int, w http.ResponseWriter, r *http.Request) {
 			uris = append(uris, r.RequestURI+r.Referer())
 			if i == 0 {
-				w.WriteHeader(502)
+				w.WriteHeader(http.StatusBadGateway)
 				return
 			}
 			hub.ServeHTTP(w, r)

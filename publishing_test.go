@@ -47,7 +47,7 @@ func TestPublishUnanswered(t *testing.T) {
 			var keys sync.Map
 			f := newFake(t, 1000, func(_ int, w http.ResponseWriter, r *http.Request) {
 				if !up.Load() {
-					w.WriteHeader(503)
+					w.WriteHeader(http.StatusServiceUnavailable)
 					return
 				}
 				pubs(accept(t, w, r, plainWelcome), func(req wire.Request, _ func(string, ...any)) bool {

@@ -68,7 +68,7 @@ func (c *Client) run() {
 			return
 		}
 		delay := backoff(n)
-		var failed *handshakeFailure
+		var failed *handshakeError
 		if errors.As(err, &failed) {
 			delay += failed.retryAfter
 		}
@@ -92,7 +92,7 @@ func (c *Client) run() {
 // mistake in how it was set up.
 func final(err error, first bool) bool {
 	var closed *CloseError
-	var failed *handshakeFailure
+	var failed *handshakeError
 	var cert *tls.CertificateVerificationError
 	switch {
 	case errors.Is(err, ErrDenied), errors.Is(err, errHub):

@@ -110,7 +110,7 @@ func TestPongGoesFirst(t *testing.T) {
 		c := f.background(nil)
 		time.Sleep(time.Second)
 		for range 100 {
-			go c.Publish(context.Background(), "a", strings.Repeat("x", 10_000))
+			go func() { _ = c.Publish(context.Background(), "a", strings.Repeat("x", 10_000)) }()
 		}
 		time.Sleep(30 * time.Second)
 		mu.Lock()
