@@ -94,7 +94,7 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 	c.mu.Lock()
 	last := c.last
 	c.mu.Unlock()
-	c.Close()
+	_ = c.Close()
 	if last != nil {
 		return nil, fmt.Errorf("hotline: dial %s: %w; the last attempt: %w", c.shown, cause(ctx), last)
 	}
