@@ -47,14 +47,15 @@ func TestOnPublishChanges(t *testing.T) {
 		} {
 			change = tt.change
 			c.send(`{"op":"pub","ref":1,"topic":"chat.a","data":"abc"}`)
-			ack, msg := c.next(), wire.ServerFrame{}
+			ack := c.next()
 			if tt.want == "" {
 				if ack.Op != wire.OpErr || ack.Again {
 					t.Errorf("%s: answered %+v", tt.name, ack)
 				}
 				continue
 			}
-			if msg = c.next(); msg.HasRef {
+			msg := c.next()
+			if msg.HasRef {
 				ack, msg = msg, ack
 			}
 			if ack.Op != wire.OpOK || msg.Topic != "chat.a" || string(msg.Data) != tt.want {
@@ -133,8 +134,8 @@ func TestHookPanics(t *testing.T) {
 		Topics: map[string]TopicOptions{
 			"checked": {OnPublish: func(context.Context, *Conn, *Message) error { panic("OnPublish") }},
 			"handled": {Handle: func(context.Context, *Conn, *Message) error { panic(errors.New("Handle")) }},
-			"nil": {Handle: func(_ context.Context, c *Conn, _ *Message) error {
-				c = nil
+			"nil": {Handle: func(context.Context, *Conn, *Message) error {
+				var c *Conn
 				return c.Publish(context.Background(), "x", 1)
 			}},
 		},
