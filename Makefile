@@ -39,6 +39,10 @@ test: ## Run the tests of the root module
 race: ## Run them under the race detector
 	$(GO) test -race ./...
 
+.PHONY: promises
+promises: ## Run the tests of the promises at full length, on an idle machine
+	HOTLINE_FULL=1 $(GO) test -count=1 -v -timeout 30m -run 'TestP[1-8]|TestSlow|TestKernel' .
+
 .PHONY: lint
 lint: $(GOLANGCI) ## Check format, vet, golangci-lint, go.mod and go.sum, in every module
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w needed:"; echo "$$unformatted"; exit 1; fi

@@ -88,7 +88,7 @@ func TestSleepingFollowerPinsNothing(t *testing.T) {
 			segments = append(segments, weak.Make(s))
 		}
 	}
-	clear(seen) // it would hold them
+	clear(seen)
 	runtime.GC()
 	gone := 0
 	for _, s := range segments {
