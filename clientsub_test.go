@@ -310,6 +310,17 @@ func TestClientHelloFits(t *testing.T) {
 	})
 }
 
+func TestClientAfterIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		c, _ := w.connect(nil)
+		if _, err := c.Subscribe(t.Context(), "a", &SubscribeOptions{After: strings.Repeat("1", 70_000)}); !errors.Is(err, ErrInvalid) {
+			t.Error(err)
+		}
+		w.follow(c, "a", nil)
+	})
+}
+
 func TestClientMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
