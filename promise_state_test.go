@@ -19,7 +19,7 @@ var prices = map[string]TopicOptions{"price.>": {Delivery: State}}
 // P8: whatever happens to a subscriber, it converges to the last value of each topic and to its absence, and never sees
 // an older value after a newer one.
 func TestP8StateConverges(t *testing.T) {
-	bubbles(t, 12, func(t *testing.T, seed uint64) {
+	bubbles(t, 8, func(t *testing.T, seed uint64) {
 		w := newWorld(t, &HubOptions{
 			Limits: Limits{WindowBytes: 2 << 10 << (seed % 4)},
 			Topics: map[string]TopicOptions{"price.>": {Delivery: State}, "price.old.*": {Delivery: State, MaxAge: 3 * time.Second}},
@@ -302,7 +302,7 @@ func TestStateInProcessAmongMany(t *testing.T) {
 // State, and what it reads is young: the kernel's buffers hold little. On an idle machine it is less than 2 s old, which
 // a run at full length checks; were it all in the kernel's buffers it would be as old as the test.
 func TestSlowReaderOfState(t *testing.T) {
-	length, limit := 6*time.Second, 4*time.Second
+	length, limit := 5*time.Second, 4*time.Second
 	if full() {
 		length, limit = time.Minute, 2*time.Second
 	}
