@@ -73,17 +73,48 @@ func (c *Conn) hello() {
 	c.starting = nil
 	c.mu.Unlock()
 	list := make([]subscribing, 0, len(first.pushed)+len(first.req.Subs))
-	for _, r := range first.pushed {
-		r.resolve(h, first.req.After)
-		list = append(list, r)
-	}
+	list = append(list, first.pushed...)
+	remote := c.continues(list, first.req.After)
 	for _, s := range first.req.Subs {
 		list = append(list, c.subscribing(s))
 	}
-	for i := range list {
-		c.follow(&list[i])
+	c.shard.do(func() { c.shard.start(c.peer, list, remote) })
+}
+
+// continues finds where the topics go on to which the server has subscribed the connection: all from one position.
+func (c *Conn) continues(pushed []subscribing, after string) *continued {
+	h := c.hub
+	var names []string
+	var floor eventlog.Pos
+	for i := range pushed {
+		r := &pushed[i]
+		if c.follow(r); r.err == nil && h.rows.events(r.name) {
+			names, floor = append(names, r.name), later(floor, r.from)
+		}
 	}
-	c.shard.do(func() { c.shard.start(c.peer, list) })
+	if after == "" || len(names) == 0 {
+		return nil
+	}
+	var o origin
+	pos, err := wire.ParsePos(after)
+	if err == nil {
+		if o, err = h.feed.resume(c.ctx, names, pos, floor); err != nil {
+			// It comes back, and asks again, when the broker does.
+			c.close(wire.CloseTryLater, told(err), err)
+			return nil
+		}
+	}
+	for i := range pushed {
+		if r := &pushed[i]; o.remote == nil {
+			if r.after, r.known = o.at, o.known; !o.known {
+				r.cause = wire.CauseRestart
+			}
+		}
+	}
+	if o.remote == nil {
+		return nil
+	}
+	return &continued{remote: o.remote, after: after}
 }
 
 // maxOut is the largest message that a client has to expect: the payload and its head.
@@ -189,7 +220,6 @@ func (c *Conn) handle(msg []byte, binary bool) {
 		c.publish(&req)
 	case "sub":
 		r := c.subscribing(wire.SubRequest{Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay})
-		c.follow(&r)
 		c.asked.Add(1)
 		c.shard.do(func() { c.shard.begin(c.peer, []subscribing{r}) })
 	case "unsub":
@@ -219,9 +249,9 @@ func (c *Conn) message(msg []byte) {
 }
 
 // subscribing checks and authorizes a subscription.
-func (c *Conn) subscribing(s wire.SubRequest) subscribing {
+func (c *Conn) subscribing(s wire.SubRequest) (r subscribing) {
 	h := c.hub
-	r := subscribing{num: s.Sub, name: s.Topic, replay: s.Replay}
+	r = subscribing{num: s.Sub, name: s.Topic, replay: s.Replay}
 	switch limit := h.limits.Subscriptions; {
 	case s.Sub <= c.lastSub && s.Sub > 0:
 		r.err = fmt.Errorf("%w: subscription number %d: numbers ascend on a connection and are not used again", ErrInvalid, s.Sub)
@@ -240,8 +270,18 @@ func (c *Conn) subscribing(s wire.SubRequest) subscribing {
 	if r.err != nil {
 		return r
 	}
-	r.resolve(h, s.After)
-	if h.opts.AuthorizeHistory != nil && (r.known || r.replay > 0) {
+	if c.follow(&r); r.err != nil {
+		return r
+	}
+	defer func() {
+		if r.err != nil {
+			h.feed.unfollow(r.name)
+		}
+	}()
+	if r.resolve(c.ctx, h, s.After); r.err != nil {
+		return r
+	}
+	if h.opts.AuthorizeHistory != nil && (r.known || r.remote != nil || r.replay > 0) {
 		switch err := c.hook("AuthorizeHistory", func(ctx context.Context) error {
 			return h.opts.AuthorizeHistory(ctx, c, r.name, r.since(h))
 		}); {
@@ -258,16 +298,7 @@ func (c *Conn) subscribing(s wire.SubRequest) subscribing {
 
 // follow makes the broker's feed carry a subscription's topics.
 func (c *Conn) follow(r *subscribing) {
-	if r.err != nil {
-		return
-	}
-	err := c.hub.feed.follow(c.ctx, r.name, func(from eventlog.Pos) { r.from = from })
-	if err != nil {
-		r.err = err
-		if r.num > 0 {
-			c.subs.Add(-1)
-		}
-	}
+	r.err = c.hub.feed.follow(c.ctx, r.name, func(from eventlog.Pos) { r.from = from })
 }
 
 func (c *Conn) maySubscribe(topic string) error {

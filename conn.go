@@ -174,7 +174,8 @@ func (c *Conn) Subscribe(topic string) error {
 		return nil
 	}
 	c.mu.Unlock()
-	return c.hub.feed.follow(c.ctx, topic, func(eventlog.Pos) {
+	return c.hub.feed.follow(c.ctx, topic, func(from eventlog.Pos) {
+		r.from = from
 		c.shard.do(func() { c.shard.begin(c.peer, []subscribing{r}) })
 	})
 }
@@ -352,7 +353,7 @@ func (sh *shard) tick(p *peer) {
 	c.pinged.Store(now)
 	if at := sh.position(p); p.live && len(p.subs) > 0 && at != p.told && p.enc != encodingPlain {
 		// So that a client that nothing was sent for an hour resumes from here and not from an hour ago.
-		sh.say(p, wire.AppendAt(nil, at))
+		sh.say(p, wire.AppendAt(nil, sh.hub.log.Public(at)))
 		p.told = at
 	}
 	if c.plain {

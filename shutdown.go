@@ -98,6 +98,7 @@ func (h *Hub) finish() {
 	}
 	h.closed.Store(true)
 	h.log.Close()
+	h.feed.close()
 	h.presence.close()
 	close(h.ended)
 	h.group.Wait()
@@ -147,8 +148,15 @@ func (sh *shard) await(p *peer, head eventlog.Pos, there chan struct{}) {
 
 // arrivals looks who has been sent what it is to be sent before it ends.
 func (sh *shard) arrivals() {
+	sh.written = slices.DeleteFunc(sh.written, func(w write) bool {
+		if !w.p.gone && (w.p.busy || len(w.p.out)+len(w.p.pending) > 0) {
+			return false
+		}
+		close(w.done)
+		return true
+	})
 	sh.awaited = slices.DeleteFunc(sh.awaited, func(p *peer) bool {
-		if !p.gone && (p.busy || !p.ready || len(p.out)+len(p.pending) > 0 || sh.position(p).Seq < p.await.Seq) {
+		if !p.gone && (p.busy || !p.ready || p.remote != nil && !p.remote.begun || len(p.out)+len(p.pending) > 0 || sh.position(p).Seq < p.await.Seq) {
 			return false
 		}
 		close(p.there)
