@@ -139,14 +139,18 @@ func (l *Log) Real(seq uint64) Pos {
 	if l.real.Seq <= seq {
 		return l.real
 	}
+	// The newest shift is the largest of this life: what is looked for lies there or before.
 	segs := *l.segs.Load()
-	s, i := locate(segs, seq+l.shift)
-	if n := int(s.n.Load()); i < n && s.recs[i].seq == seq+l.shift {
-		i++
-	}
-	for i--; i >= 0; i-- {
-		if r := &s.recs[i]; r.flags&flagLoss == 0 && r.seq > l.life.Seq {
-			return l.Public(Pos{Seq: r.seq, Tag: r.tag})
+	for k := len(segs) - 1; k >= 0; k-- {
+		s := segs[k]
+		for i := s.find(seq+l.shift, int(s.n.Load())) - 1; i >= 0; i-- {
+			r := &s.recs[i]
+			if r.seq <= l.life.Seq {
+				return Pos{}
+			}
+			if p := l.Public(Pos{Seq: r.seq, Tag: r.tag}); r.flags&flagLoss == 0 && p.Seq <= seq {
+				return p
+			}
 		}
 	}
 	return Pos{}

@@ -352,7 +352,7 @@ func (d *data) replay(q hotline.BrokerQuery) (page hotline.BrokerPage, err error
 	matches := func(topic string) bool {
 		return slices.ContainsFunc(q.Patterns, func(p string) bool { return pattern.Covers(p, topic) })
 	}
-	list := d.events[d.find(q.After.Seq):d.find(q.UpTo)]
+	list := d.events[d.find(q.After.Seq):d.find(max(q.UpTo, q.After.Seq))]
 	if q.Last > 0 {
 		i := len(list)
 		for left := q.Last; i > 0 && left > 0; i-- {
