@@ -33,7 +33,9 @@ func (o *oracle) publishAt(w *world, topic, data string) {
 // the hubs and their store is as bad as the one to the clients.
 type clusterStorm struct {
 	*storm
-	c *cluster
+	c      *cluster
+	losses bool // feeds lose entries
+	late   bool // and notice it late, see BrokerHub.Lost
 }
 
 func newClusterStorm(t *testing.T, n int, o TestStoreOptions, l Limits) *clusterStorm {
@@ -41,7 +43,7 @@ func newClusterStorm(t *testing.T, n int, o TestStoreOptions, l Limits) *cluster
 	c := newCluster(t, n, o, &HubOptions{Limits: l, Topics: stormTopics})
 	s := &storm{t: t, w: c.world, o: newOracle(), length: 20 * time.Second, pause: 200 * time.Millisecond, sizes: 400}
 	s.o.hollow = true
-	return &clusterStorm{s, c}
+	return &clusterStorm{storm: s, c: c}
 }
 
 // hold subscribes to every topic at every hub.
@@ -91,7 +93,7 @@ func (s *clusterStorm) one(w *world, name string, rng *rand.Rand) {
 }
 
 // trouble makes things go wrong between a hub and the store.
-func (s *clusterStorm) trouble(n TestNode, rng *rand.Rand, losses bool) {
+func (s *clusterStorm) trouble(n TestNode, rng *rand.Rand) {
 	end := time.Now().Add(s.length)
 	for time.Now().Before(end) {
 		time.Sleep(time.Duration(rng.Int64N(int64(3 * time.Second))))
@@ -100,7 +102,7 @@ func (s *clusterStorm) trouble(n TestNode, rng *rand.Rand, losses bool) {
 		case 0:
 			n.Leave()
 			time.Sleep(2 * d)
-			n.Return(!losses || rng.IntN(2) == 0)
+			n.Return(!s.losses || rng.IntN(2) == 0)
 		case 1:
 			n.Fail(TestFaults{Delay: time.Duration(rng.Int64N(int64(50 * time.Millisecond)))})
 			time.Sleep(d)
@@ -109,11 +111,11 @@ func (s *clusterStorm) trouble(n TestNode, rng *rand.Rand, losses bool) {
 			n.Fail(TestFaults{Unanswered: func(*BrokerEntry) bool { return rand.IntN(every) == 0 }})
 			time.Sleep(d)
 		case 3:
-			if losses {
+			if s.losses {
 				every := 1 + rng.IntN(20)
 				n.Fail(TestFaults{
 					Drop: func(*BrokerEntry) bool { return rand.IntN(every) == 0 },
-					Late: rng.IntN(2) == 0, Blunt: rng.IntN(2) == 0,
+					Late: s.late && rng.IntN(2) == 0, Blunt: rng.IntN(2) == 0,
 				})
 				time.Sleep(d)
 			}
@@ -126,10 +128,10 @@ func (s *clusterStorm) trouble(n TestNode, rng *rand.Rand, losses bool) {
 	}
 }
 
-func (s *clusterStorm) run(seed uint64, publishers, clients int, losses bool) {
+func (s *clusterStorm) run(seed uint64, publishers, clients int) {
 	var wg sync.WaitGroup
 	for i, n := range s.c.nodes {
-		wg.Go(func() { s.trouble(n, rand.New(rand.NewPCG(seed, uint64(200+i))), losses) })
+		wg.Go(func() { s.trouble(n, rand.New(rand.NewPCG(seed, uint64(200+i)))) })
 	}
 	for i := range publishers {
 		wg.Go(func() { s.publisher(i, rand.New(rand.NewPCG(seed, uint64(i)))) })
@@ -164,8 +166,21 @@ func (s *clusterStorm) run(seed uint64, publishers, clients int, losses bool) {
 func TestClusterNoSilentLoss(t *testing.T) {
 	bubbles(t, 24, func(t *testing.T, seed uint64) {
 		s := newClusterStorm(t, 2+int(seed%2), TestStoreOptions{CarryAll: seed%4 < 2}, Limits{LogBytes: 64 << 10, WindowBytes: 4 << 10 << (seed % 3)})
-		s.faults, s.o.lenient = true, true
-		s.run(seed, 3, 4, true)
+		s.faults, s.losses, s.o.lenient = true, true, true
+		s.run(seed, 3, 4)
+		s.judge()
+		t.Logf("%d stored, %d delivered, %d gaps, %d missed", len(s.o.stored), s.o.delivered, s.o.gaps, s.o.missed)
+	})
+}
+
+// A feed that notices a loss late, when it has gone on with other topics, loses nothing silently either for those who
+// stay with their hub. Who moves to another one meanwhile takes a position along that says too much.
+func TestClusterLateLoss(t *testing.T) {
+	bubbles(t, 12, func(t *testing.T, seed uint64) {
+		s := newClusterStorm(t, 2, TestStoreOptions{CarryAll: seed%4 < 2}, Limits{LogBytes: 4 << 20})
+		s.faults, s.losses, s.late, s.o.lenient = true, true, true, true
+		s.c.only.Store(0)
+		s.run(seed, 3, 4)
 		s.judge()
 		t.Logf("%d stored, %d delivered, %d gaps, %d missed", len(s.o.stored), s.o.delivered, s.o.gaps, s.o.missed)
 	})
@@ -177,7 +192,7 @@ func TestClusterNoGapWithoutLoss(t *testing.T) {
 	bubbles(t, 16, func(t *testing.T, seed uint64) {
 		s := newClusterStorm(t, 2+int(seed%2), TestStoreOptions{CarryAll: seed%4 < 2}, Limits{LogBytes: 64 << 20})
 		s.faults = true
-		s.run(seed, 3, 4, false)
+		s.run(seed, 3, 4)
 		s.judge()
 		if s.o.gaps > 0 {
 			t.Errorf("%d gaps", s.o.gaps)

@@ -36,7 +36,8 @@ type feed struct {
 	trie    pattern.Trie[*follow] // the same, by topic
 	away    error                 // the broker's server is away
 	found   []*follow
-	newest  Position // of all that were heard of, for Hub.Position
+	grown   chan struct{} // closed when something was stored; nil: nobody waits
+	newest  Position      // of all that were heard of, for Hub.Position
 	closed  bool
 
 	// Owned by the broker's feed, see BrokerHub.
@@ -224,6 +225,20 @@ func (f *feed) heard(p Position) {
 	if p.Seq > f.newest.Seq {
 		f.newest = p
 	}
+	if f.grown != nil {
+		close(f.grown)
+		f.grown = nil
+	}
+}
+
+// whenGrown returns a channel that is closed when the log has more.
+func (f *feed) whenGrown() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.grown == nil {
+		f.grown = make(chan struct{})
+	}
+	return f.grown
 }
 
 // known is the newest position of the broker's that was heard of.

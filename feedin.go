@@ -73,11 +73,8 @@ func (f *feed) append(e *BrokerEntry) {
 			switch {
 			case f.has(e): // it came with a repair
 				return
-			case f.repaired.covers(e.Seq):
-				// The repair read everything that was followed then. What nobody followed is missed by nobody.
-				if f.wanted(e.Topic) {
-					f.lose(e.Topic)
-				}
+			case f.repaired.covers(e.Seq): // and was not followed when that was made
+				f.lose(e.Topic)
 				return
 			}
 			f.rebirth(e)
@@ -266,7 +263,7 @@ func (f *feed) repairLoss(p string, after, upTo uint64) {
 		f.lose(p)
 		return
 	}
-	patterns := f.followed()
+	patterns := append(f.followed(), p) // the feed may carry more than is followed, and Follow may count on that
 	if len(patterns) > repairTopics {
 		patterns = []string{">"}
 	}

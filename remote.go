@@ -40,10 +40,9 @@ func (r *remote) fetch(ctx context.Context, entries, bytes int) error {
 	}
 	defer func() { <-r.feed.reading }()
 	at, upTo := r.feed.hub.log.Takeover(r.floor)
-	if r.last == 0 && r.after.Seq > upTo {
-		// The reader is ahead of this node. That it can be is for the broker to say, and where it goes on is up to it.
+	ahead := r.last == 0 && r.after.Seq > upTo
+	if ahead { // perhaps even of this node: that it can be is for the broker to say
 		upTo = r.after.Seq
-		at = r.feed.hub.log.Place(eventlog.Pos(r.after))
 	}
 	q := BrokerQuery{Patterns: r.patterns, After: r.after, UpTo: upTo, Last: r.last, Limit: entries, MaxBytes: bytes}
 	page, err := r.feed.page(ctx, &q)
@@ -63,7 +62,10 @@ func (r *remote) fetch(ctx context.Context, entries, bytes int) error {
 		now, _ := r.feed.hub.log.Takeover(r.floor)
 		r.more = now.Seq > r.at.Seq
 	}
-	return nil
+	if ahead && !r.more {
+		r.at, err = r.feed.reach(ctx, r.patterns[0], eventlog.Pos(r.after), r.at)
+	}
+	return err
 }
 
 // retry is fetch that is repeated as long as the broker is away.
@@ -107,17 +109,37 @@ func (f *feed) resume(ctx context.Context, patterns []string, pos, floor eventlo
 			break
 		}
 	}
-	switch {
-	case errors.Is(err, ErrPosition):
+	if errors.Is(err, ErrPosition) {
 		return origin{}, nil
-	case err == nil && o.at.Seq > log.Head().Seq:
-		// The reader is ahead of this node. A feed that does not carry everything may be so quiet that it never comes to
-		// where the reader is, but for this.
-		if p, err := f.broker.Follow(ctx, patterns[0]); err == nil {
-			log.Advance(eventlog.Pos(p))
-		}
 	}
 	return o, err
+}
+
+// reach is for a reader that has come from a position of the store's which lies at or after the place where the log takes
+// over. It waits until the log has come there too, and returns the place. A feed that does not carry everything may be so
+// quiet that it never would, but for Follow.
+func (f *feed) reach(ctx context.Context, pattern string, pos, at eventlog.Pos) (eventlog.Pos, error) {
+	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
+	defer cancel()
+	for log := f.hub.log; ; {
+		if here := log.Place(pos); here.Seq <= log.Head().Seq {
+			return later(at, here), nil
+		}
+		grown := f.whenGrown()
+		p, err := f.broker.Follow(ctx, pattern)
+		if err != nil {
+			return at, err
+		}
+		log.Advance(eventlog.Pos(p))
+		if log.Place(pos).Seq <= log.Head().Seq {
+			continue
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return at, context.Cause(ctx)
+		}
+	}
 }
 
 // history finds where a subscription begins that is to be sent the newest n entries.

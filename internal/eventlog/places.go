@@ -87,12 +87,24 @@ func (l *Log) resolve(p Pos) (at Pos, known bool) {
 	return Pos{}, false
 }
 
-// Place is where a position of the broker's lies that was shown to be one of the present store, whether the log has come
-// to it or not.
+// Place is where a position of the broker's lies that was shown to be one of the present store. If the log has a loss
+// there, it is the place before that.
 func (l *Log) Place(p Pos) Pos {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Pos{Seq: p.Seq + l.shift, Tag: p.Tag}
+	at := Pos{Seq: p.Seq + l.shift, Tag: p.Tag}
+	list := l.shifts.Load()
+	if list == nil {
+		return at
+	}
+	for i := len(*list) - 1; i >= 0 && at.Seq <= (*list)[i].from && (*list)[i].from > l.life.Seq+1; i-- {
+		by := uint64(0)
+		if i > 0 {
+			by = (*list)[i-1].by
+		}
+		at.Seq = p.Seq + by
+	}
+	return at
 }
 
 // Advance says that everything up to p, a position of the broker's, is in the log as far as it is to be. A log that
