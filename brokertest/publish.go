@@ -335,4 +335,5 @@ func closeIsSilent(k *kit) {
 		last = a.publish(k.entry("x", fmt.Sprintf(`"after %d"`, i)))
 	}
 	c.hub.has(last)
+	<-time.After(50 * time.Millisecond) // for a feed that goes on to show itself
 }
