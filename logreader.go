@@ -150,7 +150,7 @@ func (r *logReader) begin(ctx context.Context, opts *SubscribeOptions, from even
 func (r *logReader) goOn(ctx context.Context, after string) (known bool, err error) {
 	pos, err := wire.ParsePos(after)
 	if err != nil {
-		return false, nil //nolint:nilerr // what is no position is one that is not known
+		return false, nil // nor is what is no position
 	}
 	o, err := r.hub.feed.resume(ctx, []string{r.name}, pos, r.from)
 	if err != nil || !o.known && o.remote == nil {

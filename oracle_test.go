@@ -342,6 +342,10 @@ func (v *judge) gap(i int, e seen) {
 		}
 		return
 	}
+	if v.hole != nil && v.hole.n > 0 { // what comes now is this one's
+		v.closeHole()
+	}
+	v.hole = nil // nothing was missing yet: the two share what is
 	v.reach(e.seq)
 	v.hole = &hole{i, len(v.open), e.missed}
 	if v.open = v.open[:0]; !v.o.hollow {

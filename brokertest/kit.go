@@ -52,7 +52,9 @@ func (k *kit) node() *node {
 func (k *kit) close() {
 	for _, n := range k.nodes {
 		if n.hub.release(); !n.closed {
-			n.Close()
+			if err := n.Close(); err != nil {
+				k.t.Errorf("Close: %v", err)
+			}
 		}
 		for _, f := range n.hub.failures() {
 			k.t.Errorf("%s", f)

@@ -91,7 +91,7 @@ func TestSleepingFollowerPinsNothing(t *testing.T) {
 			segments = append(segments, weak.Make(s))
 		}
 	}
-	seen = nil
+	clear(seen)
 	runtime.GC()
 	gone := 0
 	for _, s := range segments {
