@@ -355,3 +355,68 @@ func TestBrokerOutlivesHub(t *testing.T) {
 
 // tokenIsUser authenticates everybody as who they say they are.
 func tokenIsUser(_ *http.Request, token string) (Identity, error) { return Identity{User: token}, nil }
+
+// What several patterns lost while a hub was cut off is repaired in one order.
+func TestLossOfSeveralPatterns(t *testing.T) {
+	bothFeeds(t, func(t *testing.T, o TestStoreOptions) {
+		c := newCluster(t, 2, o, &HubOptions{Limits: calm})
+		a := c.at(0, "chat.a", "news", "game.*")
+		a.want("ok 1", "ok 2", "ok 3")
+		c.nodes[0].Leave()
+		var want []string
+		for i := range 30 {
+			topic := []string{"chat.a", "news", "game.x", "nobody"}[i%4]
+			if c.worlds[1].publish(topic, i); i%4 < 3 {
+				want = append(want, fmt.Sprintf("%s %d", topic, i))
+			}
+		}
+		c.nodes[0].Return(false)
+		a.want(want...)
+		c.worlds[1].publish("news", "on")
+		a.want(`news "on"`)
+	})
+}
+
+// What has expired in the store is a gap for whoever resumes from there, in its place.
+func TestResumeBeyondStore(t *testing.T) {
+	bothFeeds(t, func(t *testing.T, o TestStoreOptions) {
+		o.PerTopic = 3
+		c := newCluster(t, 2, o, nil)
+		if o.CarryAll {
+			return // every hub has everything
+		}
+		a := c.at(0, "chat.a", "news")
+		a.want("ok 1", "ok 2")
+		c.worlds[0].publish("chat.a", 0)
+		c.worlds[0].publish("news", 0)
+		a.want("chat.a 0")
+		pos := a.next().ID
+		for i := range 10 {
+			c.worlds[0].publish("chat.a", i+1)
+		}
+		c.worlds[0].publish("news", 1)
+		local, err := c.worlds[1].hub.Subscribe(t.Context(), "chat.a", &SubscribeOptions{After: pos})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := c.at(1, "chat.a "+pos, "news "+pos)
+		seen := map[int64][]string{}
+		for len(seen[1])+len(seen[2]) < 5 {
+			if f := b.next(); f.Op != "ok" {
+				seen[f.Sub] = append(seen[f.Sub], brief(f))
+			}
+		}
+		for sub, want := range map[int64][]string{
+			1: {"1: gap [1] away", "1: chat.a 8", "1: chat.a 9", "1: chat.a 10"}, 2: {"2: news 1"},
+		} {
+			if !slices.Equal(seen[sub], want) {
+				t.Errorf("got %q, want %q", seen[sub], want)
+			}
+		}
+		for i, want := range []string{"8", "9", "10"} {
+			if m, err := local.Next(t.Context()); err != nil || string(m.Data) != want || (m.Missed > 0) != (i == 0) {
+				t.Errorf("in process: %+v, %v, want %s", m, err, want)
+			}
+		}
+	})
+}
