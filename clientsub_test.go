@@ -405,7 +405,7 @@ func TestClientManySubscriptions(t *testing.T) {
 				for range 10 {
 					topic := []string{"t.0", "t.1", "t.*", ">"}[rng.IntN(4)]
 					s := w.follow(c, topic, nil)
-					follow(t, w, s, rng)
+					alongsideLog(t, w, s, rng)
 					s.Close()
 				}
 			}()
@@ -417,8 +417,8 @@ func TestClientManySubscriptions(t *testing.T) {
 	})
 }
 
-// follow reads some messages and compares them with what the hub's log has there.
-func follow(t *testing.T, w *world, s *Subscription, rng *rand.Rand) {
+// alongsideLog reads some messages and compares them with what the hub's log has there.
+func alongsideLog(t *testing.T, w *world, s *Subscription, rng *rand.Rand) {
 	n := 1 + rng.IntN(600)
 	first, err := s.Next(context.Background())
 	if err != nil {

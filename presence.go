@@ -2,6 +2,7 @@ package hotline
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type holding struct {
 	conns map[*Conn]struct{}
 	row   *row
 	timer *time.Timer // running: nobody holds it
+	value publication // the last one; only with a broker
 }
 
 // publish stores a value for the connection that publishes it, or gives it up.
@@ -34,7 +36,7 @@ func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos
 	}
 	if p.null() {
 		last := x.release(p.conn, p.topic)
-		if !last {
+		if !last || !x.hub.feed.nodes.ours(p.topic) {
 			x.mu.Unlock()
 			return eventlog.Pos{}, false, nil // somebody else holds it
 		}
@@ -49,9 +51,32 @@ func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos
 		return eventlog.Pos{}, false, ErrClosed
 	}
 	h := x.topics[p.topic]
+	if h == nil && x.hub.opts.Broker != nil {
+		// Who holds a value follows its topic, to learn when another hub clears it.
+		x.mu.Unlock()
+		if err := x.hub.feed.follow(ctx, p.topic, func(eventlog.Pos) {}); err != nil {
+			return eventlog.Pos{}, false, fmt.Errorf("%w: %w", ErrUncertain, err)
+		}
+		x.mu.Lock()
+		if err := x.settle(ctx, p.topic); err != nil {
+			x.mu.Unlock()
+			x.hub.feed.unfollow(p.topic)
+			return pos, false, err
+		}
+		if h = x.topics[p.topic]; h != nil {
+			x.hub.feed.unfollow(p.topic) // another one has come first
+		} else if p.conn.ctx.Err() != nil || x.closed {
+			x.mu.Unlock()
+			x.hub.feed.unfollow(p.topic)
+			return eventlog.Pos{}, false, ErrClosed
+		}
+	}
 	if h == nil {
 		h = &holding{conns: make(map[*Conn]struct{}), row: p.row}
 		x.topics[p.topic] = h
+	}
+	if x.hub.opts.Broker != nil {
+		h.value = p
 	}
 	if h.timer != nil {
 		h.timer.Stop()
@@ -124,6 +149,7 @@ func (x *presence) release(c *Conn, topic string) (last bool) {
 		h.timer.Stop()
 	}
 	delete(x.topics, topic)
+	x.hub.feed.unfollow(topic)
 	return true
 }
 
@@ -166,11 +192,26 @@ func (x *presence) clear(topic string, h *holding) {
 	cleared := x.beginClear(topic)
 	x.mu.Unlock()
 	defer cleared()
+	defer x.hub.feed.unfollow(topic)
+	if !x.hub.feed.nodes.ours(topic) {
+		return // a connection of another hub holds it
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
 	defer cancel()
-	if _, err := x.hub.put(ctx, publication{topic: topic, row: h.row, payload: payload{data: null}}); err != nil {
+	if _, err := x.hub.put(ctx, publication{topic: topic, row: h.row, payload: payload{data: null}, lapsed: true}); err != nil {
 		x.hub.log_().Warn("hotline: clearing a Presence value failed", "topic", topic, "error", err)
 	}
+}
+
+// holds returns the last value of a topic that a connection of this hub holds, or held a moment ago.
+func (x *presence) holds(topic string) (p publication, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	h := x.topics[topic]
+	if h == nil || x.closed {
+		return p, false
+	}
+	return h.value, true
 }
 
 // close stops the clocks.
