@@ -622,7 +622,7 @@ class Core {
     try {
       this.checkSize(p.frame); // the limit was not known before
     } catch (error) {
-      return this.fail(p, error);
+      return this.fail(p, p.sent ? uncertain("it fits no more", error) : error);
     }
     if (!this.send(p.frame)) return;
     p.sent = p.flying = true;

@@ -33,7 +33,8 @@ export class FakeWebSocket {
   }
 
   close(code) {
-    if (this.readyState < 2) this.closedWith = code;
+    if (this.readyState > 1) return;
+    this.closedWith = code;
     this.readyState = 2;
   }
 
@@ -149,7 +150,7 @@ export function listen(sub, log = []) {
 /** Reads a subscription with a loop, as far as it comes. */
 export function read(sub, each = m => m.data) {
   const log = [];
-  log.over = (async () => { for await (const m of sub) log.push(await each(m)); })()
-    .then(() => log.push("end"), e => log.push(`threw ${e.code ?? e}`));
+  const loop = async () => { for await (const m of sub) log.push(await each(m)); };
+  loop().then(() => log.push("end"), e => log.push(`threw ${e.code ?? e}`));
   return log;
 }
