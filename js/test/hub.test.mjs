@@ -104,6 +104,37 @@ describe("a hub", () => {
     assert.deepEqual(logs, [[1], [1, 2]]);
   });
 
+  test("a loop that stops is parked, also over a cut, and reads everything later", async t => {
+    const frames = [];
+    class Spy extends WebSocket {
+      send(frame) {
+        frames.push(JSON.parse(frame).op);
+        super.send(frame);
+      }
+    }
+    t.after(() => proxy.heal());
+    const eve = join(t, "eve", { url: proxy.url, WebSocket: Spy }), sub = eve.subscribe("test.park"), loop = sub[Symbol.asyncIterator]();
+    await sub.ready;
+    const publishers = ["ada", "bob", "sue"].map(name => join(t, name)), ids = [];
+    for (let i = 0; i < 150; i++) ids.push(...await Promise.all(publishers.map(hub => hub.publish("test.park", i))));
+    await until("parked", () => frames.includes("unsub"));
+    proxy.cut();
+    await until("noticed", () => eve.state === "connecting");
+    proxy.heal();
+    await opened(eve);
+    assert.equal(frames.includes("sub"), false, "it is parked");
+    const got = [];
+    while (got.length < 450) {
+      const { value: m } = await loop.next();
+      assert.equal(m.missed, 0);
+      got.push(m.id);
+    }
+    await publishers[0].publish("test.park", "last");
+    assert.equal((await loop.next()).value.data, "last");
+    assert.deepEqual(got.toSorted(), ids.toSorted());
+    assert.equal(frames.includes("sub"), true);
+  });
+
   /**
    * Publishes from two clients while the network is cut again and again, and compares what each of three subscribers was handed
    * out with what a fourth has seen, which nobody cuts. It returns what is wrong.
