@@ -264,9 +264,10 @@ class Core {
     this.dialing = true;
     this.heard = Date.now();
     this.timer = setTimeout(() => this.lost(1006, "the handshake took too long"), handshakeTimeout);
+    const ask = this.token; // by itself: it is the application's
     let token;
     try {
-      token = await this.token?.();
+      token = await ask?.();
     } catch (cause) {
       if (attempt === this.attempt) this.lost(1006, `token() failed: ${cause?.message ?? cause}`, cause);
       return;
@@ -929,8 +930,9 @@ class Reader {
       if (this.tries > 0 || this.herd) await this.pause(backoff(Math.max(this.tries - 1, 0)));
       if (this.over) break;
       this.tries++;
+      const { resync } = this;
       try {
-        const after = (await this.resync()) ?? "";
+        const after = (await resync()) ?? "";
         if (typeof after !== "string") throw new TypeError(`resync returned ${typeof after} and no position`);
         if (this.over) break;
         if (after) this.seek(after);

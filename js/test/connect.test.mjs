@@ -115,6 +115,15 @@ describe("delays", () => {
   });
 });
 
+test("a bye stands for a Close frame that is lost, and only for that", async t => {
+  for (const [bye, close, want] of [[1012, 1006, 1012], [1012, 3000, 3000], [3503, 1006, 3503], ["x", 1006, 1006]]) {
+    const world = newWorld(t), { hub, ws } = await world.open();
+    ws.receive({ op: "bye", code: bye, reason: "so long" });
+    ws.end(close);
+    assert.deepEqual([hub.error.closeCode, hub.state], [want, want === 3503 ? "closed" : "connecting"]);
+  }
+});
+
 test("a token is fetched for each attempt; a failure is tried again, null gives up", async t => {
   const world = newWorld(t), tokens = ["one", new Error("503"), "two", null];
   const hub = world.connect({ token: async () => { const x = tokens.shift(); if (x instanceof Error) throw x; return x; } });

@@ -284,6 +284,21 @@ test("after each gap it loads one again; one that fails is tried again, and spac
   assert.equal(sub.position, "9.x");
 });
 
+test("a loss that a snapshot has made good is behind the position, one that no message has told yet is not", async t => {
+  const world = newWorld(t), { hub, ws } = await world.open();
+  const good = hub.subscribe("a", { after: "1.x", resync: () => {} }), untold = hub.subscribe("b", { after: "1.x" });
+  read(good);
+  read(untold);
+  ws.receive({ op: "ok", sub: 1, at: "1.x" }, { op: "ok", sub: 2, at: "1.x" });
+  ws.receive({ op: "gap", subs: [1, 2], at: "5.x", cause: "slow" });
+  await settle();
+  assert.deepEqual([good.position, untold.position], ["5.x", "1.x"]);
+  ws.receive({ topic: "b", data: "signal" });
+  ws.receive({ op: "at", at: "6.x" });
+  await settle();
+  assert.deepEqual([good.position, untold.position], ["6.x", "6.x"], "it moves on while nothing is published");
+});
+
 test("resync that is denied ends the subscription; one that runs when it is closed counts no more", async t => {
   const world = newWorld(t), { hub, ws } = await world.open();
   const { HotlineError } = await import("../hotline.js");
