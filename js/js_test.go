@@ -35,7 +35,7 @@ func TestHandler(t *testing.T) {
 	}
 
 	resp, body := ask("GET")
-	if resp.StatusCode != 200 || body != string(want) {
+	if resp.StatusCode != http.StatusOK || body != string(want) {
 		t.Errorf("GET: %s, %d bytes; the file has %d", resp.Status, len(body), len(want))
 	}
 	for name, value := range map[string]string{
@@ -49,19 +49,19 @@ func TestHandler(t *testing.T) {
 	if len(etag) < 10 || !strings.HasPrefix(etag, `"`) || !strings.HasSuffix(etag, `"`) {
 		t.Errorf("ETag is %s, not a strong one", etag)
 	}
-	if resp, body := ask("HEAD"); resp.StatusCode != 200 || body != "" || resp.Header.Get("ETag") != etag {
+	if resp, body := ask("HEAD"); resp.StatusCode != http.StatusOK || body != "" || resp.Header.Get("ETag") != etag {
 		t.Errorf("HEAD: %s, %q, %v", resp.Status, body, resp.Header)
 	}
 	for _, match := range []string{etag, `"old", ` + etag, "W/" + etag, "*"} {
-		if resp, body := ask("GET", "If-None-Match", match); resp.StatusCode != 304 || body != "" || resp.Header.Get("ETag") != etag {
+		if resp, body := ask("GET", "If-None-Match", match); resp.StatusCode != http.StatusNotModified || body != "" || resp.Header.Get("ETag") != etag {
 			t.Errorf("If-None-Match %s: %s, %d bytes, %v", match, resp.Status, len(body), resp.Header)
 		}
 	}
-	if resp, body := ask("GET", "If-None-Match", `"old"`); resp.StatusCode != 200 || body != string(want) {
+	if resp, body := ask("GET", "If-None-Match", `"old"`); resp.StatusCode != http.StatusOK || body != string(want) {
 		t.Errorf("with another ETag: %s, %d bytes", resp.Status, len(body))
 	}
 	for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS"} {
-		if resp, _ := ask(method); resp.StatusCode != 405 || resp.Header.Get("Allow") != "GET, HEAD" {
+		if resp, _ := ask(method); resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != "GET, HEAD" {
 			t.Errorf("%s: %s, Allow %q", method, resp.Status, resp.Header.Get("Allow"))
 		}
 	}
