@@ -160,9 +160,10 @@ const messageOf = (f, replayed) =>
 
 /** The URL of the WebSocket; a page may name it relative to its own. */
 function address(url) {
+  const { document, location } = globalThis; // a worker made of a blob has no path
   let u;
   try {
-    u = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
+    u = new URL(url, document?.baseURI ?? (location?.protocol === "blob:" ? location.origin : location?.href));
   } catch (cause) {
     throw new HotlineError("invalid", `${url} is no URL`, { cause });
   }

@@ -95,7 +95,7 @@ describe('the module', { skip: needsChromium }, () => {
     t.after(() => page.context().close())
     const answer = page.evaluate(() => new Promise((resolve, reject) => {
       const code = `import { connect } from '${location.origin}/hotline.js'
-        const hub = connect('${location.origin}/ws', { token: () => 'worker' })
+        const hub = connect('/ws', { token: () => 'worker' })
         const sub = hub.subscribe('test.worker')
         sub.ready.then(() => postMessage('ready'))
         for await (const m of sub) postMessage(m.data)`
