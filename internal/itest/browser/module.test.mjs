@@ -1,8 +1,10 @@
 // js/hotline.js where it belongs: in a page and in a worker of Chromium. What it does frame by frame is tested in js/test.
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { launchChromium, needsChromium } from './lib/chromium.mjs'
-import { itest, startProgram } from './lib/program.mjs'
+import { itest, root, startProgram } from './lib/program.mjs'
 import { startProxy } from './lib/proxy.mjs'
 import { Wire } from './lib/wire.mjs'
 
@@ -88,6 +90,22 @@ describe('the module', { skip: needsChromium }, () => {
     await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })))
     await hears(page, ['meanwhile'])
     assert.equal(await live(page), 1)
+  })
+
+  test('the page of README.md', async t => {
+    const [, html] = (await readFile(path.join(root, 'README.md'), 'utf8')).match(/```html\n(.*?)```/s)
+    assert.equal(html.trim().split('\n').length, 8)
+    const body = html.replaceAll('chat.lobby', 'test.lobby').replace('connect("/ws")', 'connect("/ws", { token: () => "ada" })') // of this hub
+    const page = await chromium.newPage(server.url)
+    t.after(() => page.context().close())
+    await say('test.lobby', 'before')
+    await page.setContent(body)
+    await page.getByText('before').waitFor()
+    await page.locator('#text').fill('hello')
+    await page.locator('#text').press('Enter')
+    await page.getByText('hello').waitFor()
+    await page.waitForFunction(() => document.querySelector('#text').value === '')
+    chromium.check()
   })
 
   test('in a worker', async t => {
