@@ -56,7 +56,7 @@ const half = /[\ud800-\udfff]/u; // of a surrogate pair
 function checkTopic(topic, rule = topicRule) {
   const what = rule === topicRule ? "topic" : "topic or pattern";
   if (typeof topic !== "string") throw new HotlineError("invalid", `a topic is a string, not ${typeof topic}`);
-  if (rule.test(topic) && !half.test(topic) && fits(topic, 255)) return;
+  if (fits(topic, 255) && rule.test(topic) && !half.test(topic)) return;
   const shown = JSON.stringify(topic.slice(0, 64));
   throw new HotlineError("invalid", `${shown} is no ${what} of 1 to 255 bytes; use escape() for names`);
 }
