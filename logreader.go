@@ -83,6 +83,7 @@ type logReader struct {
 	position_ eventlog.Pos // after the last message that was returned, as others are told it
 	remote    *remote      // is read before at; nil: nothing is
 	history   bool         // for Replay
+	until     eventlog.Pos // what comes before is for Replay too
 }
 
 const maxSignals = 64 // that wait for a reader
@@ -137,9 +138,7 @@ func (r *logReader) begin(ctx context.Context, opts *SubscribeOptions, from even
 		case err != nil:
 			return err
 		case o.remote != nil:
-			r.remote, r.history = o.remote, true
-		case o.known:
-			r.at = o.at
+			r.remote, r.history, r.until = o.remote, true, r.at
 		default:
 			r.at = later(log.Newest(&r.filter, opts.Replay, r.at, time.Now()), from)
 		}
@@ -162,7 +161,7 @@ func (r *logReader) goOn(ctx context.Context, after string) (known bool, err err
 	if r.remote, r.history = o.remote, false; o.remote == nil {
 		r.at = o.at
 	}
-	r.position_, r.filter.Replay, r.missed = pos, nil, 0
+	r.position_, r.filter.Replay, r.missed, r.until = pos, nil, 0, eventlog.Pos{}
 	return true, nil
 }
 
@@ -357,7 +356,7 @@ func (r *logReader) readEvent() (m Message, ok bool) {
 
 // replaying reports whether what comes next was there before the subscription.
 func (r *logReader) replaying() bool {
-	return r.filter.Replay != nil && r.at.Seq < r.filter.Replay.UpTo.Seq
+	return r.at.Seq < r.until.Seq || r.filter.Replay != nil && r.at.Seq < r.filter.Replay.UpTo.Seq
 }
 
 func (r *logReader) readState() (m Message, ok bool) {

@@ -160,7 +160,10 @@ func (f *feed) history(ctx context.Context, name string, n int, floor eventlog.P
 		return o, nil // the log alone has as many
 	}
 	r := &remote{feed: f, patterns: []string{name}, floor: floor, last: n}
-	return r.probe(ctx)
+	if o, err = r.probe(ctx); o.remote == nil {
+		return origin{}, err // the store has no more than the log
+	}
+	return o, err
 }
 
 // probe reads one entry, to see that the reading can begin, and since when. No page is held while it waits for its turn.
