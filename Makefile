@@ -23,9 +23,10 @@ SEED         ?=
 BENCH ?= .
 # Users' programs that the library has to go on compiling and serving, where they are checked out beside it.
 PROGRAMS_DIR ?= ../shared/programs
-PROGRAMS     ?= p03shop p04dash p06board p10tenants p11tutorial
+PROGRAMS     ?= p01client p01server p02chat p03shop p04dash p05game p06board p07alerts p08test p09server p10tenants p11tutorial
 
 BROWSER_DIR := internal/itest/browser
+JS_DIR      := js
 
 .PHONY: help
 help: ## List the targets
@@ -38,6 +39,10 @@ test: ## Run the tests of the root module
 .PHONY: race
 race: ## Run them under the race detector
 	$(GO) test -race ./...
+
+.PHONY: promises
+promises: ## Run the tests of the promises at full length, on an idle machine
+	HOTLINE_FULL=1 $(GO) test -count=1 -v -timeout 30m -run 'TestP[1-8]|TestSlow|TestKernel' .
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Check format, vet, golangci-lint, go.mod and go.sum, in every module
@@ -89,6 +94,10 @@ programs: ## Vet and test the users' programs of PROGRAMS_DIR, where they are
 	else \
 		echo 'skipped: no $(PROGRAMS_DIR)/check'; \
 	fi
+
+.PHONY: js
+js: ## Test the browser client in Node: types, package, rules, and against a hub
+	cd $(JS_DIR); $(NPM) ci --no-audit --no-fund; $(NPM) test
 
 .PHONY: browser
 browser: ## Run the tests in Chromium and with third-party JavaScript clients

@@ -268,7 +268,7 @@ func TestPushed(t *testing.T) {
 		if got["inbox.ada 2"] > got["team.x 3"] || got["team.x 3"] > got["own 4"] {
 			t.Errorf("in the order %v", got)
 		}
-		synctest.Wait() // the first connection is gone
+		synctest.Wait() // the first connection has ended
 		for conn := range w.hub.Conns() {
 			if err := conn.Subscribe("later"); err != nil {
 				t.Error(err)

@@ -17,6 +17,10 @@ func (sh *shard) turn(p *peer) {
 	if p.gone || p.busy || !p.ready || p.live {
 		return
 	}
+	if p.remote != nil {
+		sh.turnRemote(p)
+		return
+	}
 	mark := len(sh.items)
 	p.dirty = true // it is written below, and not queued for it
 	if s := p.joining(); s != nil {
@@ -71,7 +75,7 @@ func (sh *shard) join(p *peer, s *sub) {
 		p.st = max(p.st, s.st) // nobody else needs what it has read
 	}
 	s.joined, s.newest = true, nil
-	sh.say(p, wire.AppendOK(nil, s.num, p.cur))
+	sh.say(p, wire.AppendOK(nil, s.num, sh.hub.log.Public(p.cur)))
 }
 
 func (p *peer) joinedStates() bool {
@@ -96,7 +100,7 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 		s.cause = ""
 	}
 	if s.replay > 0 && s.at.Seq <= p.cur.Seq {
-		s.at = sh.hub.log.Newest(&sh.filter, s.replay, p.cur, sh.now())
+		s.at = later(sh.hub.log.Newest(&sh.filter, s.replay, p.cur, sh.now()), s.from)
 		s.newest, s.replay = sh.filter.Replay, 0
 	}
 	if s.states {
@@ -277,6 +281,12 @@ func holeCause(h eventlog.Hole, lapped string) string {
 // gap tells p of a loss. A subscription that has not joined is told in a frame that concerns it alone: its position
 // is not the connection's.
 func (sh *shard) gap(p *peer, g wire.Gap) {
+	g.At = sh.hub.log.Public(g.At)
+	sh.sayGap(p, g)
+}
+
+// sayGap is gap with a position as clients are told it.
+func (sh *shard) sayGap(p *peer, g wire.Gap) {
 	sh.say(p, wire.AppendGap(nil, g))
 	sh.hub.stats.gaps.Add(1)
 	sh.hub.stats.missed.Add(int64(max(g.Missed, 1)))

@@ -94,7 +94,7 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 	c.mu.Lock()
 	last := c.last
 	c.mu.Unlock()
-	c.Close()
+	_ = c.Close()
 	if last != nil {
 		return nil, fmt.Errorf("hotline: dial %s: %w; the last attempt: %w", c.shown, cause(ctx), last)
 	}
@@ -130,6 +130,8 @@ func (c *Client) log() *slog.Logger {
 	return slog.Default()
 }
 
+const maxPosition = 255 // bytes; what is longer was never given out
+
 // Subscribe subscribes to a topic or pattern and returns when the hub has confirmed it: what is published later will be
 // read. The subscription survives reconnects; ctx bounds only the call. A loop that is slower than what is published
 // holds up nobody: of Events it gets the rest from the hub's log later, of State the newest values. The error wraps
@@ -143,6 +145,9 @@ func (c *Client) Subscribe(ctx context.Context, topic string, opts *SubscribeOpt
 	}
 	if opts.Replay < 0 {
 		return nil, fmt.Errorf("%w: SubscribeOptions.Replay is %d, which is negative", ErrInvalid, opts.Replay)
+	}
+	if n := len(opts.After); n > maxPosition {
+		return nil, fmt.Errorf("%w: SubscribeOptions.After has %d bytes, the limit is %d", ErrInvalid, n, maxPosition)
 	}
 	r := newRemoteReader(c, topic, opts)
 	s := &Subscription{src: r, resync: opts.Resync, stale: opts.Resync != nil && opts.After == ""}

@@ -310,6 +310,17 @@ func TestClientHelloFits(t *testing.T) {
 	})
 }
 
+func TestClientAfterIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		c, _ := w.connect(nil)
+		if _, err := c.Subscribe(t.Context(), "a", &SubscribeOptions{After: strings.Repeat("1", 70_000)}); !errors.Is(err, ErrInvalid) {
+			t.Error(err)
+		}
+		w.follow(c, "a", nil)
+	})
+}
+
 func TestClientMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -394,7 +405,7 @@ func TestClientManySubscriptions(t *testing.T) {
 				for range 10 {
 					topic := []string{"t.0", "t.1", "t.*", ">"}[rng.IntN(4)]
 					s := w.follow(c, topic, nil)
-					follow(t, w, s, rng)
+					alongsideLog(t, w, s, rng)
 					s.Close()
 				}
 			}()
@@ -406,8 +417,8 @@ func TestClientManySubscriptions(t *testing.T) {
 	})
 }
 
-// follow reads some messages and compares them with what the hub's log has there.
-func follow(t *testing.T, w *world, s *Subscription, rng *rand.Rand) {
+// alongsideLog reads some messages and compares them with what the hub's log has there.
+func alongsideLog(t *testing.T, w *world, s *Subscription, rng *rand.Rand) {
 	n := 1 + rng.IntN(600)
 	first, err := s.Next(context.Background())
 	if err != nil {

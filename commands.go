@@ -83,46 +83,6 @@ func (c *Conn) run() {
 	h.forget(c)
 }
 
-// hello runs OnConnect and makes the first subscriptions.
-func (c *Conn) hello() {
-	h, l := c.hub, &c.hub.limits
-	if !c.plain {
-		c.control(frame.Text, wire.AppendWelcome(nil, l.welcome(c.id)))
-	}
-	c.schedule()
-	if h.opts.OnConnect != nil {
-		if err := c.hook("OnConnect", func(ctx context.Context) error {
-			h.opts.OnConnect(ctx, c)
-			return nil
-		}); err != nil {
-			c.close(wire.CloseInternalError, "internal error", err)
-		}
-	}
-	c.mu.Lock()
-	first := c.starting
-	c.starting = nil
-	c.mu.Unlock()
-	list := make([]subscribing, 0, len(first.pushed)+len(first.req.Subs))
-	for _, r := range first.pushed {
-		r.resolve(h, first.req.After)
-		if err := c.readBack(&r); err != nil { // the client can't ask for it again, but on its next connection
-			code := wire.CloseTryLater
-			if errors.Is(err, errPanic) {
-				code = wire.CloseInternalError
-			}
-			c.close(code, told(err), err)
-		}
-		list = append(list, r)
-	}
-	for _, s := range first.req.Subs {
-		list = append(list, c.subscribing(s))
-	}
-	for i := range list {
-		c.follow(&list[i])
-	}
-	c.shard.do(func() { c.shard.start(c.peer, list) })
-}
-
 // maxOut is the largest message that a client has to expect: the payload and its head.
 const maxOut = maxMessage + 8<<10
 
@@ -243,7 +203,6 @@ func (c *Conn) handle(msg []byte, binary bool) {
 		c.publish(&req)
 	case "sub":
 		r := c.subscribing(wire.SubRequest{Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay})
-		c.follow(&r)
 		c.asked.Add(1)
 		c.shard.do(func() { c.shard.begin(c.peer, []subscribing{r}) })
 	case "unsub":
@@ -273,9 +232,9 @@ func (c *Conn) message(msg []byte) {
 }
 
 // subscribing checks and authorizes a subscription.
-func (c *Conn) subscribing(s wire.SubRequest) subscribing {
+func (c *Conn) subscribing(s wire.SubRequest) (r subscribing) {
 	h := c.hub
-	r := subscribing{num: s.Sub, name: s.Topic, replay: s.Replay}
+	r = subscribing{num: s.Sub, name: s.Topic, replay: s.Replay}
 	switch limit := h.limits.Subscriptions; {
 	case s.Sub <= c.lastSub && s.Sub > 0:
 		r.err = fmt.Errorf("%w: subscription number %d: numbers ascend on a connection and are not used again", ErrInvalid, s.Sub)
@@ -294,8 +253,15 @@ func (c *Conn) subscribing(s wire.SubRequest) subscribing {
 	if r.err != nil {
 		return r
 	}
-	r.resolve(h, s.After)
-	if r.err = c.readBack(&r); r.err == nil {
+	if !c.follow(&r) {
+		return r
+	}
+	if r.resolve(c.ctx, h, s.After); r.err == nil {
+		r.err = c.readBack(&r)
+	}
+	if r.err != nil {
+		h.feed.unfollow(r.name)
+	} else {
 		c.subs.Add(1)
 	}
 	return r
@@ -304,7 +270,7 @@ func (c *Conn) subscribing(s wire.SubRequest) subscribing {
 // readBack asks whether a subscription may begin with what was published before now. Refused, it begins now.
 func (c *Conn) readBack(r *subscribing) error {
 	h := c.hub
-	if h.opts.AuthorizeHistory == nil || !r.known && r.replay == 0 {
+	if h.opts.AuthorizeHistory == nil || !r.known && r.remote == nil && r.replay == 0 {
 		return nil
 	}
 	err := c.hook("AuthorizeHistory", func(ctx context.Context) error {
@@ -318,17 +284,9 @@ func (c *Conn) readBack(r *subscribing) error {
 }
 
 // follow makes the broker's feed carry a subscription's topics.
-func (c *Conn) follow(r *subscribing) {
-	if r.err != nil {
-		return
-	}
-	err := c.hub.feed.follow(c.ctx, r.name, func(from eventlog.Pos) { r.from = from })
-	if err != nil {
-		r.err = err
-		if r.num > 0 {
-			c.subs.Add(-1)
-		}
-	}
+func (c *Conn) follow(r *subscribing) (ok bool) {
+	r.err = c.hub.feed.follow(c.ctx, r.name, func(from eventlog.Pos) { r.from = from })
+	return r.err == nil
 }
 
 func (c *Conn) maySubscribe(topic string) error {

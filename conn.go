@@ -164,7 +164,8 @@ func (c *Conn) Subscribe(topic string) error {
 		return nil
 	}
 	c.mu.Unlock()
-	return c.hub.feed.follow(c.ctx, topic, func(eventlog.Pos) {
+	return c.hub.feed.follow(c.ctx, topic, func(from eventlog.Pos) {
+		r.from = from
 		c.shard.do(func() { c.shard.begin(c.peer, []subscribing{r}) })
 	})
 }
@@ -303,7 +304,7 @@ func (sh *shard) tick(p *peer) {
 	case p.live && len(p.subs) > 0 && at != p.told:
 		// So that a client that nothing was sent for an hour resumes from here and not from an hour ago. The control lane
 		// would overtake that.
-		sh.say(p, wire.AppendAt(nil, at))
+		sh.say(p, wire.AppendAt(nil, sh.hub.log.Public(at)))
 		sh.say(p, wire.AppendPing(nil))
 		p.told = at
 	default:

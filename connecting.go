@@ -126,12 +126,12 @@ func (c *Client) connect() (*session, error) {
 	if c.opts.Compression {
 		mode = websocket.CompressionNoContextTakeover
 	}
-	ws, resp, err := websocket.Dial(ctx, c.url, &websocket.DialOptions{ //nolint:bodyclose // there is none to close, says coder/websocket
+	ws, resp, err := websocket.Dial(ctx, c.url, &websocket.DialOptions{ //nolint:bodyclose // coder/websocket has closed it
 		HTTPClient: &hc, HTTPHeader: c.opts.Header.Clone(), Subprotocols: []string{wire.Protocol, wire.AnyVersion},
 		CompressionMode: mode,
 	})
 	if err != nil {
-		return nil, newHandshakeError(resp, err)
+		return nil, refusedHandshake(resp, err)
 	}
 	if ws.Subprotocol() == "" {
 		ws.CloseNow() // nobody reads or writes yet, so it does not wait
@@ -193,8 +193,8 @@ type handshakeError struct {
 func (e *handshakeError) Error() string { return e.err.Error() }
 func (e *handshakeError) Unwrap() error { return e.err }
 
-// newHandshakeError makes one of an error of coder/websocket.
-func newHandshakeError(resp *http.Response, err error) error {
+// refusedHandshake makes one of an error of coder/websocket.
+func refusedHandshake(resp *http.Response, err error) error {
 	if resp == nil {
 		var failed *url.Error // names the URL, which may hold secrets
 		if errors.As(err, &failed) {

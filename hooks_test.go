@@ -48,14 +48,14 @@ func TestOnPublishChanges(t *testing.T) {
 			change = tt.change
 			c.send(`{"op":"pub","ref":1,"topic":"chat.a","data":"abc"}`)
 			ack := c.next()
-			var msg wire.ServerFrame
 			if tt.want == "" {
 				if ack.Op != wire.OpErr || ack.Again {
 					t.Errorf("%s: answered %+v", tt.name, ack)
 				}
 				continue
 			}
-			if msg = c.next(); msg.HasRef {
+			msg := c.next()
+			if msg.HasRef {
 				ack, msg = msg, ack
 			}
 			if ack.Op != wire.OpOK || msg.Topic != "chat.a" || string(msg.Data) != tt.want {

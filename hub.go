@@ -69,12 +69,13 @@ func NewHub(opts *HubOptions) *Hub {
 	h.rows, _ = newRows(h.opts.Topics)
 	h.shardN = shardCount()
 	h.keys.known = make(map[string]*attempt)
-	h.presence = presence{hub: h, topics: make(map[string]*holding)}
+	h.presence = presence{hub: h, topics: make(map[string]*holding), clears: make(map[string]chan struct{})}
 	h.deflater = frame.NewDeflater()
 	tag := uint64(0) // a broker's entries have their own
 	if h.opts.Broker == nil {
 		tag = randomTag()
 	}
+	h.feed = newFeed(h)
 	h.log = eventlog.New(eventlog.Options{
 		Bytes: h.limits.LogBytes, Age: h.limits.LogAge, KeptBytes: keptBytes, StateBytes: stateBytes,
 		Values: h.limits.StateTopics, Tombstones: keyMemory, Shards: h.shardN, Tag: tag, Row: h.rows.log, Live: h.live,
@@ -82,7 +83,7 @@ func NewHub(opts *HubOptions) *Hub {
 	for i := range h.shardN {
 		h.shards = append(h.shards, newShard(h, i))
 	}
-	h.feed = newFeed(h)
+	h.feed.begin()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.janitor = time.AfterFunc(time.Second, h.clean)
@@ -105,7 +106,9 @@ func (h *Hub) log_() *slog.Logger {
 
 // clean forgets what is too old, once a second.
 func (h *Hub) clean() {
-	h.wake(h.log.Expire(time.Now()))
+	now := time.Now()
+	h.wake(h.log.Expire(now))
+	h.feed.sweep(now)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.closing {
@@ -192,8 +195,12 @@ func (h *Hub) Current(ctx context.Context, pattern string) iter.Seq2[Message, er
 			return
 		}
 		defer h.feed.unfollow(pattern)
+		if away := h.feed.status(); away != "" {
+			yield(Message{}, fmt.Errorf("hotline: the present values of %q are not known: the broker is away: %s", pattern, away))
+			return
+		}
 		for _, v := range h.log.Values(pattern) {
-			m := message(&v.Entry)
+			m := h.message(&v.Entry)
 			if m.Replayed = true; !yield(m, nil) {
 				return
 			}
@@ -203,7 +210,15 @@ func (h *Hub) Current(ctx context.Context, pattern string) iter.Seq2[Message, er
 
 // Position is the present end of the log: take it before reading the database for a page, and give it to the page's
 // subscriptions as After, so that page and stream join.
-func (h *Hub) Position() string { return h.log.Head().String() }
+//
+// With a Broker it is the newest that this hub knows of. What it has not heard of yet is then read from the Broker.
+func (h *Hub) Position() string {
+	at := h.log.Public(h.log.Head())
+	if h.feed.broker != nil {
+		at = later(at, h.feed.known())
+	}
+	return at.String()
+}
 
 // Conns yields the connections of this process, in no particular order. The loop may close them.
 func (h *Hub) Conns() iter.Seq[*Conn] {
@@ -245,10 +260,10 @@ func (h *Hub) kick(user string, code int, reason string) {
 }
 
 // message makes a Message of an entry.
-func message(e *eventlog.Entry) Message {
+func (h *Hub) message(e *eventlog.Entry) Message {
 	m := Message{Topic: e.Topic.Name, From: e.From(), Data: e.Payload(), Binary: e.Binary}
 	if e.Pos != (eventlog.Pos{}) {
-		m.ID = e.Pos.String()
+		m.ID = h.log.Public(e.Pos).String()
 	}
 	return m
 }

@@ -135,7 +135,7 @@ func TestPermissionRevoked(t *testing.T) {
 // More subscriptions than fit into a hello of Limits.MessageBytes are no reason to be closed for good at a reconnect.
 func TestManySubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n = 1000
+		const n = 400
 		w := newWorld(t, &HubOptions{Limits: Limits{Subscriptions: n, PublishRate: -1}})
 		c, link := w.connect(nil)
 		var subs []*Subscription

@@ -2,6 +2,7 @@ package hotline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -43,9 +44,9 @@ func (h *Hub) Subscribe(ctx context.Context, topic string, opts *SubscribeOption
 		r.close()
 		return nil, err
 	}
-	if !r.begin(opts, from) {
+	if err := r.begin(ctx, opts, from); err != nil {
 		r.close()
-		return nil, fmt.Errorf("%w: the hub", ErrClosed)
+		return nil, err
 	}
 	s.stale = opts.Resync != nil && !r.honoured
 	s.blank.Store(s.stale)
@@ -63,6 +64,7 @@ type logReader struct {
 	name           string
 	events, states bool
 	honoured       bool          // After was
+	from           eventlog.Pos  // the log is complete from here on
 	woken          chan struct{} // buffered, 1; never closed
 	done           chan struct{} // closed by close
 
@@ -78,13 +80,16 @@ type logReader struct {
 	waiting   bool         // signals are taken
 	signals   []Message
 	buffer    [1]eventlog.Entry
-	position_ eventlog.Pos // after the last message that was returned
+	position_ eventlog.Pos // after the last message that was returned, as others are told it
+	remote    *remote      // is read before at; nil: nothing is
+	history   bool         // for Replay
+	until     eventlog.Pos // what comes before is for Replay too
 }
 
 const maxSignals = 64 // that wait for a reader
 
-// begin finds the place where reading begins; false: the hub has ended meanwhile.
-func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) bool {
+// begin finds the place where reading begins.
+func (r *logReader) begin(ctx context.Context, opts *SubscribeOptions, from eventlog.Pos) error {
 	log := r.hub.log
 	part := eventlog.Part{Pattern: r.name}
 	s := &sub{name: r.name}
@@ -105,7 +110,7 @@ func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) bool {
 	select {
 	case <-registered:
 	case <-r.shard.done:
-		return false
+		return fmt.Errorf("%w: the hub", ErrClosed)
 	}
 	// The shard's subscription holds the topic and wakes the shard from now on.
 	if part.Topic != nil {
@@ -113,19 +118,51 @@ func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) bool {
 	} else {
 		log.SubscribeAll(r.shard.n, -1)
 	}
+	r.from = from
 	if opts.After != "" {
-		if pos, err := wire.ParsePos(opts.After); err == nil && log.Knows(pos) {
-			r.at, r.position_, r.honoured = pos, pos, true
-			return true
+		var err error
+		if r.honoured, err = r.goOn(ctx, opts.After); err != nil {
+			return err
+		}
+		if r.honoured {
+			return nil
 		}
 		if r.events {
 			r.missed = 1
 		}
 	}
-	if r.position_ = r.at; opts.Replay > 0 {
-		r.at = log.Newest(&r.filter, opts.Replay, r.at, time.Now())
+	r.position_ = log.Public(r.at)
+	if opts.Replay > 0 {
+		o, err := r.hub.feed.history(ctx, r.name, opts.Replay, from)
+		switch {
+		case err != nil:
+			return err
+		case o.remote != nil:
+			r.remote, r.history, r.until = o.remote, true, r.at
+		default:
+			r.at = later(log.Newest(&r.filter, opts.Replay, r.at, time.Now()), from)
+		}
 	}
-	return true
+	return nil
+}
+
+// goOn makes reading continue after a position, if that is known.
+func (r *logReader) goOn(ctx context.Context, after string) (known bool, err error) {
+	pos, err := wire.ParsePos(after)
+	if err != nil {
+		return false, nil // nor is what is no position
+	}
+	o, err := r.hub.feed.resume(ctx, []string{r.name}, pos, r.from)
+	if err != nil || !o.known && o.remote == nil {
+		return false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.remote, r.history = o.remote, false; o.remote == nil {
+		r.at = o.at
+	}
+	r.position_, r.filter.Replay, r.missed, r.until = pos, nil, 0, eventlog.Pos{}
+	return true, nil
 }
 
 // notify is the shard's: there is something to read.
@@ -141,7 +178,7 @@ func (r *logReader) live(m *eventlog.Live) {
 	if m.Value == nil {
 		r.mu.Lock()
 		if r.waiting && len(r.signals) < maxSignals {
-			r.signals = append(r.signals, message(&m.Entry))
+			r.signals = append(r.signals, r.hub.message(&m.Entry))
 		} else {
 			r.hub.stats.droppedBehind.Add(1)
 		}
@@ -152,6 +189,9 @@ func (r *logReader) live(m *eventlog.Live) {
 
 func (r *logReader) next(ctx context.Context) (Message, error) {
 	for {
+		if err := r.fetch(ctx); err != nil {
+			return Message{}, err
+		}
 		r.mu.Lock()
 		m, ok := r.read()
 		r.waiting = !ok
@@ -162,6 +202,8 @@ func (r *logReader) next(ctx context.Context) (Message, error) {
 			return Message{}, errSubscriptionClosed
 		case ok:
 			return m, nil
+		case r.remote != nil:
+			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return Message{}, cause(ctx)
@@ -182,6 +224,74 @@ func (r *logReader) next(ctx context.Context) (Message, error) {
 			return m, nil
 		}
 	}
+}
+
+// fetch waits for a page of what is to be read from the broker, if there is any. It is called by the one who reads.
+func (r *logReader) fetch(ctx context.Context) error {
+	r.mu.Lock()
+	rem := r.remote
+	wait := rem != nil && len(rem.page) == 0 && !r.closed
+	r.mu.Unlock()
+	if !wait {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(r.hub.feed.ctx, func() { cancel(fmt.Errorf("%w: the hub", ErrClosed)) })
+	defer stop()
+	next := *rem
+	err := next.retry(ctx, windowFrames, 1<<20)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case errors.Is(err, ErrPosition): // it was there a moment ago
+		if r.remote = nil; !r.history {
+			r.missed++
+		}
+		r.at = later(r.hub.log.Head(), r.from)
+	case err != nil:
+		return cause(ctx)
+	default:
+		*rem = next
+	}
+	return nil
+}
+
+// readRemote returns the next message of the page. After the last page the log takes over.
+func (r *logReader) readRemote() (m Message, ok bool) {
+	rem := r.remote
+	if rem.lost {
+		rem.lost = false
+		if r.missed++; r.sub.resync != nil {
+			m.Missed, r.missed = r.missed, 0
+			return m, true
+		}
+	}
+	for len(rem.page) > 0 {
+		e := rem.page[0]
+		rem.page[0] = BrokerEntry{}
+		rem.page = rem.page[1:]
+		if e.Topic[0] == '$' || e.Delivery != Events {
+			continue
+		}
+		r.position_ = eventlog.Pos(e.Position)
+		if age := r.hub.rows.of(e.Topic).MaxAge; age > 0 && time.Since(e.Time) >= age {
+			if !r.history {
+				r.missed++
+			}
+			continue
+		}
+		m = Message{
+			Topic: e.Topic, ID: r.position_.String(), From: e.From, Data: e.Data, Binary: e.Binary,
+			Missed: r.missed, Replayed: r.history,
+		}
+		r.missed = 0
+		return m, true
+	}
+	if rem.read && !rem.more {
+		r.at, r.remote = rem.at, nil
+	}
+	return m, false
 }
 
 // cause is ctx's error and why.
@@ -211,16 +321,21 @@ func (r *logReader) read() (m Message, ok bool) {
 }
 
 func (r *logReader) readEvent() (m Message, ok bool) {
+	if r.remote != nil {
+		if m, ok = r.readRemote(); ok || r.remote != nil {
+			return m, ok
+		}
+	}
 	for {
 		res := r.hub.log.Read(&r.filter, r.at, eventlog.Limit{Entries: 1, Bytes: 1, Now: time.Now()}, r.buffer[:0])
 		replayed := r.replaying()
 		r.at = res.At
 		if len(res.Entries) > 0 {
 			e := &res.Entries[0]
-			m = message(e)
+			m = r.hub.message(e)
 			m.Missed, r.missed = r.missed, 0
 			m.Replayed = replayed
-			r.position_ = e.Pos
+			r.position_ = r.hub.log.Public(e.Pos)
 			r.buffer[0] = eventlog.Entry{}
 			return m, true
 		}
@@ -233,7 +348,7 @@ func (r *logReader) readEvent() (m Message, ok bool) {
 			}
 		}
 		if res.Done {
-			r.position_, r.filter.Replay = r.at, nil
+			r.position_, r.filter.Replay = r.hub.log.Public(r.at), nil
 			return m, false
 		}
 	}
@@ -241,7 +356,7 @@ func (r *logReader) readEvent() (m Message, ok bool) {
 
 // replaying reports whether what comes next was there before the subscription.
 func (r *logReader) replaying() bool {
-	return r.filter.Replay != nil && r.at.Seq < r.filter.Replay.UpTo.Seq
+	return r.at.Seq < r.until.Seq || r.filter.Replay != nil && r.at.Seq < r.filter.Replay.UpTo.Seq
 }
 
 func (r *logReader) readState() (m Message, ok bool) {
@@ -261,7 +376,7 @@ func (r *logReader) readState() (m Message, ok bool) {
 	}
 	v := u.Values[0]
 	r.st = u.UpTo
-	m = message(&v.Entry)
+	m = r.hub.message(&v.Entry)
 	m.Replayed = v.Order <= r.stUpTo
 	return m, true
 }
@@ -269,11 +384,11 @@ func (r *logReader) readState() (m Message, ok bool) {
 func (r *logReader) position() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.replaying() && r.events {
+	if !r.replaying() && r.events && r.remote == nil {
 		// If nothing waits for the reader, its position is the head.
 		res := r.hub.log.Read(&r.filter, r.at, eventlog.Limit{Entries: 1, Bytes: 1, Now: time.Now()}, r.buffer[:0])
 		if res.Done && len(res.Entries) == 0 {
-			r.at, r.position_ = res.At, res.At
+			r.at, r.position_ = res.At, r.hub.log.Public(res.At)
 		}
 		r.buffer[0] = eventlog.Entry{}
 	}
@@ -283,17 +398,11 @@ func (r *logReader) position() string {
 func (r *logReader) restarted() bool { return false }
 
 func (r *logReader) seek(after string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if after == "" {
 		return true // from the loss, or from where the subscription began
 	}
-	pos, err := wire.ParsePos(after)
-	if err != nil || !r.hub.log.Knows(pos) {
-		return false
-	}
-	r.at, r.position_, r.filter.Replay, r.missed = pos, pos, nil, 0
-	return true
+	known, err := r.goOn(context.Background(), after)
+	return known && err == nil
 }
 
 func (r *logReader) close() {
@@ -308,7 +417,6 @@ func (r *logReader) close() {
 	r.hub.mu.Lock()
 	delete(r.hub.readers, r.sub)
 	r.hub.mu.Unlock()
-	r.hub.feed.unfollow(r.name)
 	r.shard.do(func() {
 		if int(r.peer.slot) < len(r.shard.peers) && r.shard.peers[r.peer.slot] == r.peer {
 			r.shard.remove(r.peer)

@@ -66,7 +66,8 @@ type HubOptions struct {
 	// Compression offers permessage-deflate without context takeover; each message is deflated once.
 	Compression bool
 
-	// Broker joins the hubs of several processes. Nil: this process alone. The hub does not close it.
+	// Broker joins the hubs of several processes. Nil: this process alone. The hub starts it and does not close it: who made
+	// it closes it, last, once Shutdown or Close has returned.
 	Broker Broker
 
 	// Logger gets warnings (a refused origin, with the pattern that would allow it) and, at debug level, each
@@ -78,9 +79,6 @@ type HubOptions struct {
 func (o *HubOptions) Validate() error {
 	if o == nil {
 		return nil
-	}
-	if o.Broker != nil {
-		return fmt.Errorf("%w: HubOptions.Broker: this version serves one process, it takes no Broker yet", ErrInvalid)
 	}
 	_, err := newRows(o.Topics)
 	if err != nil {

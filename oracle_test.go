@@ -20,6 +20,10 @@ type oracle struct {
 	// whole says that the log forgets nothing: a gap is due only where one hub's life ends and another's begins.
 	whole bool
 
+	// hollow is for hubs with a broker: what a gap tells of may also lie between its position and what comes next,
+	// because a position is that of a real entry, and what was lost has none that anybody could show.
+	hollow bool
+
 	mu        sync.Mutex
 	lives     map[uint64]uint64 // number of each hub's life by the tag of its positions; nil: there is one hub
 	attempted map[string]string // topic by data, which is unique
@@ -237,6 +241,12 @@ type judge struct {
 	owed  bool              // everything after cur is owed
 	again bool              // if the position is not known, a replay comes in its place
 	start map[string]uint64 // until then: what is owed of each topic that was replayed
+	hole  *hole             // a gap whose end is not yet known
+}
+
+type hole struct {
+	event, n int
+	missed   uint64
 }
 
 func (v *judge) fail(i int, format string, args ...any) {
@@ -256,7 +266,7 @@ func (v *judge) before(i int) string {
 }
 
 func (v *judge) judge(l *subLog) {
-	v.l, v.cur, v.open, v.owed, v.again, v.start = l, 0, nil, false, false, make(map[string]uint64)
+	v.l, v.cur, v.open, v.owed, v.again, v.start, v.hole = l, 0, nil, false, false, make(map[string]uint64), nil
 	for i, e := range l.events {
 		switch e.kind {
 		case seenBegin:
@@ -290,6 +300,7 @@ func (v *judge) judge(l *subLog) {
 		v.reach(v.seqs[len(v.seqs)-1])
 		v.lost(len(l.events), "")
 	}
+	v.closeHole()
 }
 
 // owe makes everything after a position owed, and of the topics that were replayed what comes before it.
@@ -302,8 +313,28 @@ func (v *judge) owe(seq uint64) {
 
 // reach moves on to a position.
 func (v *judge) reach(seq uint64) {
+	n := len(v.open)
 	v.between("", v.cur, seq+1)
 	v.cur = max(v.cur, seq)
+	if v.hole != nil {
+		v.hole.n += len(v.open) - n
+		v.open = v.open[:n]
+		v.closeHole()
+	}
+}
+
+// closeHole judges a gap once it is known what it covers.
+func (v *judge) closeHole() {
+	h := v.hole
+	if v.hole = nil; h == nil {
+		return
+	}
+	switch {
+	case h.n == 0 && (h.missed > 0 || !v.o.lenient):
+		v.fail(h.event, "false gap: nothing is missing")
+	case int(h.missed) > h.n:
+		v.fail(h.event, "a gap says %d, but only %d are missing", h.missed, h.n)
+	}
 }
 
 func (v *judge) message(i int, e seen) {
@@ -342,19 +373,25 @@ func (v *judge) gap(i int, e seen) {
 		}
 		return
 	}
+	if v.hole != nil && v.hole.n > 0 { // what comes now is this one's
+		v.closeHole()
+	}
+	v.hole = nil // nothing was missing yet: the two share what is
 	v.reach(e.seq)
-	switch n := len(v.open); {
+	n := len(v.open)
+	v.open = v.open[:0]
+	switch {
 	case restarted && v.again:
 		v.owed, v.start = false, make(map[string]uint64)
 	case restarted:
 	case v.o.whole:
 		v.fail(i, "a gap, but the log has everything")
-	case n == 0 && (e.missed > 0 || !v.o.lenient):
-		v.fail(i, "false gap: nothing is missing")
-	case int(e.missed) > n:
-		v.fail(i, "a gap says %d, but only %d are missing", e.missed, n)
+	default:
+		v.hole = &hole{i, n, e.missed}
+		if !v.o.hollow {
+			v.closeHole()
+		}
 	}
-	v.open = v.open[:0]
 }
 
 // lost fails if a message is open, of one topic or any.

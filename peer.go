@@ -36,7 +36,9 @@ type peer struct {
 	told   eventlog.Pos // the last position of an at frame
 	pinged int64        // when the last ping was sent, Unix nanoseconds
 	subs   []*sub
-	turns  int // whose turn it is among the subscriptions that join
+	remote *continued  // what the server's subscriptions continue from, before cur; nil: they are past that
+	resume []*resuming // subscriptions that are read from the broker before they begin, one after the other
+	turns  int         // whose turn it is among the subscriptions that join
 
 	pending []uint32 // items of this turn
 	bytes   int      // of pending
@@ -71,6 +73,7 @@ type sub struct {
 
 	// While it is not.
 	at      eventlog.Pos     // Events are sent up to here
+	from    eventlog.Pos     // the log is complete from here on
 	replay  int              // the newest n are to be sent, after the gap if there is one
 	newest  *eventlog.Replay // and are being sent
 	cause   string           // of the gap that it begins with; empty: none
@@ -172,6 +175,7 @@ func (sh *shard) subscribe(p *peer, s *sub) {
 func (sh *shard) unsubscribe(p *peer, s *sub) {
 	i := slices.Index(p.subs, s)
 	p.subs = slices.Delete(p.subs, i, i+1)
+	sh.hub.feed.unfollow(s.name)
 	sh.hub.stats.subscriptions.Add(-1)
 	if s.topic == nil {
 		sh.trie.Remove(s.name, p.slot)

@@ -2,6 +2,7 @@ package hotline
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ type presence struct {
 
 	mu     sync.Mutex
 	topics map[string]*holding
+	clears map[string]chan struct{} // topics that are being cleared; closed when they are
 	closed bool
 }
 
@@ -22,17 +24,25 @@ type holding struct {
 	conns map[*Conn]struct{}
 	row   *row
 	timer *time.Timer // running: nobody holds it
+	value publication // the last one; only with a broker
 }
 
 // publish stores a value for the connection that publishes it, or gives it up.
 func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos, held bool, err error) {
 	x.mu.Lock()
+	if err := x.settle(ctx, p.topic); err != nil {
+		x.mu.Unlock()
+		return pos, false, err
+	}
 	if p.null() {
 		last := x.release(p.conn, p.topic)
-		x.mu.Unlock()
-		if !last {
+		if !last || !x.hub.feed.nodes.ours(p.topic) {
+			x.mu.Unlock()
 			return eventlog.Pos{}, false, nil // somebody else holds it
 		}
+		cleared := x.beginClear(p.topic)
+		x.mu.Unlock()
+		defer cleared()
 		pos, err = x.hub.put(ctx, p)
 		return pos, false, err
 	}
@@ -41,9 +51,32 @@ func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos
 		return eventlog.Pos{}, false, ErrClosed
 	}
 	h := x.topics[p.topic]
+	if h == nil && x.hub.opts.Broker != nil {
+		// Who holds a value follows its topic, to learn when another hub clears it.
+		x.mu.Unlock()
+		if err := x.hub.feed.follow(ctx, p.topic, func(eventlog.Pos) {}); err != nil {
+			return eventlog.Pos{}, false, fmt.Errorf("%w: %w", ErrUncertain, err)
+		}
+		x.mu.Lock()
+		if err := x.settle(ctx, p.topic); err != nil {
+			x.mu.Unlock()
+			x.hub.feed.unfollow(p.topic)
+			return pos, false, err
+		}
+		if h = x.topics[p.topic]; h != nil {
+			x.hub.feed.unfollow(p.topic) // another one has come first
+		} else if p.conn.ctx.Err() != nil || x.closed {
+			x.mu.Unlock()
+			x.hub.feed.unfollow(p.topic)
+			return eventlog.Pos{}, false, ErrClosed
+		}
+	}
 	if h == nil {
 		h = &holding{conns: make(map[*Conn]struct{}), row: p.row}
 		x.topics[p.topic] = h
+	}
+	if x.hub.opts.Broker != nil {
+		h.value = p
 	}
 	if h.timer != nil {
 		h.timer.Stop()
@@ -58,11 +91,45 @@ func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos
 	p.conn.mu.Unlock()
 	x.mu.Unlock()
 	if pos, err = x.hub.put(ctx, p); err != nil {
+		// The value before it is still there, and may be nobody's now.
 		x.mu.Lock()
-		x.release(p.conn, p.topic)
+		x.letGo(p.conn, p.topic)
 		x.mu.Unlock()
+		p.conn.mu.Lock()
+		delete(p.conn.held, p.topic)
+		p.conn.mu.Unlock()
 	}
 	return pos, err == nil, err
+}
+
+// beginClear makes whoever publishes to a topic wait until the caller has cleared it: a value that is stored in between
+// would be cleared with the one before it. It needs mu; the function that it returns does not.
+func (x *presence) beginClear(topic string) (cleared func()) {
+	done := make(chan struct{})
+	x.clears[topic] = done
+	return func() {
+		x.mu.Lock()
+		delete(x.clears, topic)
+		x.mu.Unlock()
+		close(done)
+	}
+}
+
+// settle waits until a topic is not being cleared. It needs mu, and holds it again when it returns.
+func (x *presence) settle(ctx context.Context, topic string) error {
+	for done := x.clears[topic]; done != nil; done = x.clears[topic] {
+		x.mu.Unlock()
+		var err error
+		select {
+		case <-done:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		if x.mu.Lock(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // release makes c let go of a topic, and reports whether nobody holds it any more. It needs mu.
@@ -82,6 +149,7 @@ func (x *presence) release(c *Conn, topic string) (last bool) {
 		h.timer.Stop()
 	}
 	delete(x.topics, topic)
+	x.hub.feed.unfollow(topic)
 	return true
 }
 
@@ -97,15 +165,20 @@ func (x *presence) leave(c *Conn) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for topic := range held {
-		h := x.topics[topic]
-		if h == nil {
-			continue
-		}
-		if delete(h.conns, c); len(h.conns) > 0 || h.timer != nil || x.closed {
-			continue
-		}
-		h.timer = time.AfterFunc(max(h.row.Linger, 0), func() { x.clear(topic, h) })
+		x.letGo(c, topic)
 	}
+}
+
+// letGo makes c hold a topic no longer. After its last holder the value stays for a while. It needs mu.
+func (x *presence) letGo(c *Conn, topic string) {
+	h := x.topics[topic]
+	if h == nil {
+		return
+	}
+	if delete(h.conns, c); len(h.conns) > 0 || h.timer != nil || x.closed {
+		return
+	}
+	h.timer = time.AfterFunc(max(h.row.Linger, 0), func() { x.clear(topic, h) })
 }
 
 // clear clears the value of a topic that nobody has held for its Linger.
@@ -116,12 +189,29 @@ func (x *presence) clear(topic string, h *holding) {
 		return
 	}
 	delete(x.topics, topic)
+	cleared := x.beginClear(topic)
 	x.mu.Unlock()
+	defer cleared()
+	defer x.hub.feed.unfollow(topic)
+	if !x.hub.feed.nodes.ours(topic) {
+		return // a connection of another hub holds it
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
 	defer cancel()
-	if _, err := x.hub.put(ctx, publication{topic: topic, row: h.row, payload: payload{data: null}}); err != nil {
+	if _, err := x.hub.put(ctx, publication{topic: topic, row: h.row, payload: payload{data: null}, lapsed: true}); err != nil {
 		x.hub.log_().Warn("hotline: clearing a Presence value failed", "topic", topic, "error", err)
 	}
+}
+
+// holds returns the last value of a topic that a connection of this hub holds, or held a moment ago.
+func (x *presence) holds(topic string) (p publication, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	h := x.topics[topic]
+	if h == nil || x.closed {
+		return p, false
+	}
+	return h.value, true
 }
 
 // close stops the clocks.

@@ -3,6 +3,8 @@ package hotline
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -251,20 +253,108 @@ func TestReaderInProcess(t *testing.T) {
 			w.publish("typing", i)
 		}
 		synctest.Wait()
-		for i := range maxSignals + 1 {
-			m, ok := <-got
-			if !ok || m.ID != "" || string(m.Data) != fmt.Sprint(i) && i < maxSignals {
-				t.Fatalf("signal %d is %+v", i, m)
+		last := -1
+		n = 0
+		for quiet := false; !quiet; {
+			select {
+			case m := <-got:
+				var i int
+				fmt.Sscan(string(m.Data), &i)
+				if n++; m.ID != "" || i <= last {
+					t.Errorf("%+v after %d", m, last)
+				}
+				last = i
+			case <-time.After(time.Second):
+				quiet = true
 			}
-			if i == maxSignals-1 {
-				break
-			}
+		}
+		if n == 0 || n > maxSignals+1 {
+			t.Errorf("%d signals came", n)
 		}
 		typing.Close()
 		for range got {
 		}
 		if n := w.hub.Stats().Dropped["behind"]; n < 100 {
 			t.Errorf("%d were dropped", n)
+		}
+	})
+}
+
+// A value is not cleared that somebody else has come to hold at that very moment, whether it is given up or its Linger is
+// over.
+func TestPresenceHandedOver(t *testing.T) {
+	w := newRealWorld(t, &HubOptions{Topics: map[string]TopicOptions{"here.*": {Delivery: Presence, Linger: -1}}})
+	w.client()
+	var keeper *Conn
+	for keeper = range w.hub.Conns() {
+	}
+	ctx := context.Background()
+	rounds := 3000
+	if testing.Short() || raceEnabled {
+		rounds = 500
+	}
+	for i := range rounds {
+		topic := fmt.Sprint("here.", i)
+		other := w.hub.newConn(false) // it has no socket, and needs none to hold a value
+		if err := other.Publish(ctx, topic, "old"); err != nil {
+			t.Fatal(err)
+		}
+		var g sync.WaitGroup
+		g.Go(func() {
+			if i%2 == 0 {
+				if err := other.Publish(ctx, topic, nil); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			w.hub.presence.leave(other)
+		})
+		g.Go(func() {
+			for range i % 50 {
+				runtime.Gosched()
+			}
+			if err := keeper.Publish(ctx, topic, "new"); err != nil {
+				t.Error(err)
+			}
+		})
+		g.Wait()
+		if got := w.current(topic); got != topic+` "new" ` {
+			t.Fatalf("round %d: there is %q", i, got)
+		}
+	}
+	time.Sleep(10 * time.Millisecond) // clocks of the values that were left
+	for i := range rounds {
+		if got := w.current(fmt.Sprint("here.", i)); got == "" {
+			t.Fatalf("round %d: it was cleared later", i)
+		}
+	}
+}
+
+// A value whose next one could not be stored is cleared like any other once nobody holds it.
+func TestPresenceThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &HubOptions{Topics: here})
+		a := w.client()
+		a.hold("here.ada", "busy")
+		a.ws.CloseNow()
+		time.Sleep(time.Second)
+		b := w.client()
+		var conn *Conn
+		for conn = range w.hub.Conns() {
+		}
+		p, err := w.hub.publication("here.ada", "late")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.conn = conn
+		p.data = make([]byte, stateBytes) // it does not fit
+		if _, _, err := w.hub.store(context.Background(), p); err == nil {
+			t.Fatal("it was stored")
+		}
+		go b.closed()
+		time.Sleep(time.Minute)
+		if got := w.current("here.*"); got != "" {
+			t.Errorf("a minute after its last holder left there is %q", got)
 		}
 	})
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // seeds returns how many runs there are and the first seed. HOTLINE_SEED=n repeats run n alone; HOTLINE_RUNS=n makes n
-// runs with new seeds. Fewer are made with -short and under the race detector.
+// runs with new seeds. Fewer are made with -short and under the race detector, more at full length.
 func seeds(t *testing.T, normal int) (first uint64, n int) {
 	if s := os.Getenv("HOTLINE_SEED"); s != "" {
 		v, err := strconv.ParseUint(s, 10, 64)
@@ -31,6 +31,8 @@ func seeds(t *testing.T, normal int) (first uint64, n int) {
 		return rand.Uint64() >> 32, v
 	}
 	switch {
+	case full():
+		normal *= 20
 	case testing.Short() && raceEnabled:
 		normal /= 8
 	case testing.Short() || raceEnabled:
@@ -267,7 +269,7 @@ func newStorm(t *testing.T, l Limits) *storm {
 // Under seeded faults and with a log that is far too small nothing is lost without a gap, nothing is repeated or out of
 // order, and no gap stands where nothing is missing.
 func TestP2NoSilentLoss(t *testing.T) {
-	bubbles(t, 40, func(t *testing.T, seed uint64) {
+	bubbles(t, 24, func(t *testing.T, seed uint64) {
 		l := Limits{LogBytes: 64 << 10, WindowBytes: 4 << 10 << (seed % 3)}
 		if seed%4 == 0 { // a log that forgets by age
 			l = Limits{LogBytes: 4 << 20, LogAge: time.Second}

@@ -19,7 +19,7 @@ var prices = map[string]TopicOptions{"price.>": {Delivery: State}}
 // P8: whatever happens to a subscriber, it converges to the last value of each topic and to its absence, and never sees
 // an older value after a newer one.
 func TestP8StateConverges(t *testing.T) {
-	bubbles(t, 12, func(t *testing.T, seed uint64) {
+	bubbles(t, 8, func(t *testing.T, seed uint64) {
 		w := newWorld(t, &HubOptions{
 			Limits: Limits{WindowBytes: 2 << 10 << (seed % 4)},
 			Topics: map[string]TopicOptions{"price.>": {Delivery: State}, "price.old.*": {Delivery: State, MaxAge: 3 * time.Second}},
@@ -298,11 +298,13 @@ func TestStateInProcessAmongMany(t *testing.T) {
 	})
 }
 
-// A client that steadily reads 60 KB/s from a real socket is never cut off under a flood of State, and what it reads is
-// young: the kernel's buffers hold little.
+// Row 29 of the failure table: a client that steadily reads 60 KB/s from a real socket is never cut off under a flood of
+// State, and what it reads is young: the kernel's buffers hold little. On an idle machine it is less than 2 s old, which
+// a run at full length checks; were it all in the kernel's buffers it would be as old as the test.
 func TestSlowReaderOfState(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 6 s of real time")
+	length, limit := 5*time.Second, 4*time.Second
+	if full() {
+		length, limit = time.Minute, 2*time.Second
 	}
 	w := newRealWorld(t, &HubOptions{Topics: prices, Limits: Limits{WriteTimeout: 2 * time.Second, PingInterval: time.Second}})
 	nc, err := (&net.Dialer{}).Dial("tcp", strings.TrimPrefix(w.url, "ws://"))
@@ -330,7 +332,7 @@ func TestSlowReaderOfState(t *testing.T) {
 	})
 	var oldest time.Duration
 	n := 0
-	for time.Since(start) < 6*time.Second {
+	for time.Since(start) < length {
 		_, body, err := c.read()
 		if err != nil {
 			t.Fatalf("after %s: %v", time.Since(start), err)
@@ -352,7 +354,7 @@ func TestSlowReaderOfState(t *testing.T) {
 	close(done)
 	wg.Wait()
 	t.Logf("%d values, the oldest was %s old", n, oldest)
-	if oldest > 2*time.Second || n < 100 {
+	if oldest > limit || n < 50 {
 		t.Errorf("%d values, the oldest was %s old", n, oldest)
 	}
 }

@@ -56,6 +56,8 @@ type publication struct {
 	from  string
 	conn  *Conn  // that publishes; nil: server code
 	key   string // scoped and hashed; empty: none
+
+	lapsed bool // it clears a Presence value that nobody holds any more
 }
 
 // publication checks what server code publishes.

@@ -361,7 +361,7 @@ func TestPublishTooLargeLater(t *testing.T) {
 // Not more than 4 MiB wait for their answers. The rest waits in Publish, which heeds its ctx and the client's end.
 func TestPublishBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n, size = 200, 60_000
+		const n, size = 100, 60_000
 		w := newWorld(t, nil)
 		c, link := w.connect(nil)
 		link.Blackhole()

@@ -197,7 +197,7 @@ func TestByeRetry(t *testing.T) {
 		for _, welcomed := range []bool{true, false} {
 			for _, closes := range []bool{true, false} {
 				synctest.Test(t, func(t *testing.T) {
-					f := newFake(t, 20, func(i int, w http.ResponseWriter, r *http.Request) {
+					f := newFake(t, 6, func(i int, w http.ResponseWriter, r *http.Request) {
 						var frames []string
 						if welcomed {
 							frames = append(frames, plainWelcome)
@@ -239,7 +239,7 @@ func TestRetryAfter(t *testing.T) {
 		{502, func() string { return "30" }, 0}, // which is no promise
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			const n = 200
+			const n = 150
 			f := newFake(t, n, func(_ int, w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Retry-After", tt.header())
 				w.WriteHeader(tt.status)

@@ -59,7 +59,7 @@ func TestHalfOpen(t *testing.T) {
 		if err, _, n := hubs.last(); n != 0 {
 			t.Errorf("the hub dropped it too early: %v", err)
 		}
-		time.Sleep(1 * time.Nanosecond)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if err, at, _ := st.last(); !errors.Is(err, errNoPong) {
 			t.Errorf("the client noticed after %v: %v", at.Sub(begin), err)
@@ -158,8 +158,17 @@ func TestOldConnectionHangs(t *testing.T) {
 		})
 		t.Cleanup(func() { hub.Close() })
 		var st states
-		c, _ := f.connect(func(o *DialOptions) { o.OnState = st.on; o.Background = true })
-		s := w.follow(c, "chat.*", nil)
+		asked := make(chan struct{})
+		c := f.background(func(o *DialOptions) {
+			o.OnState = st.on
+			o.Token = func(context.Context) (string, error) { <-asked; return "", nil }
+		})
+		var s *Subscription
+		var subscribing sync.WaitGroup
+		subscribing.Go(func() { s = w.follow(c, "chat.*", nil) })
+		synctest.Wait()
+		close(asked) // the subscription is in hello
+		subscribing.Wait()
 		<-first
 		wantNext(t, s, `chat.a "before"`)
 		time.Sleep(10 * time.Second) // the client has given it up, and is on the hub

@@ -53,6 +53,7 @@ type shard struct {
 	readers  []*peer // behind, with room in their sockets
 	commands []func()
 	awaited  []*peer // that are to end
+	written  []write // that somebody waits for
 	joiner   joiner
 	filter   eventlog.Filter
 	entries  []eventlog.Entry
@@ -478,6 +479,10 @@ func (sh *shard) remove(p *peer) {
 	for len(p.subs) > 0 {
 		sh.unsubscribe(p, p.subs[0])
 	}
+	for _, x := range p.resume {
+		x.end(sh.hub)
+	}
+	p.resume = nil
 	if p.ready && !p.live && p.local == nil {
 		sh.behind.Add(-1)
 	}

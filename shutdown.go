@@ -97,6 +97,7 @@ func (h *Hub) finish() {
 		c.close(wire.CloseRestart, "the server is shutting down", nil)
 	}
 	h.presence.close()
+	h.feed.close()
 	h.group.Wait() // with OnDisconnect, which may publish
 	h.sockets.Wait()
 	h.closed.Store(true)
@@ -148,6 +149,13 @@ func (sh *shard) await(p *peer, head eventlog.Pos, there chan struct{}) {
 
 // arrivals looks who has been sent what it is to be sent before it ends.
 func (sh *shard) arrivals() {
+	sh.written = slices.DeleteFunc(sh.written, func(w write) bool {
+		if !w.p.gone && (w.p.busy || len(w.p.out)+len(w.p.pending) > 0) {
+			return false
+		}
+		close(w.done)
+		return true
+	})
 	sh.awaited = slices.DeleteFunc(sh.awaited, func(p *peer) bool {
 		if !p.gone && !sh.arrivedAt(p, p.await) {
 			return false
@@ -159,7 +167,7 @@ func (sh *shard) arrivals() {
 
 // arrivedAt reports whether p has been sent everything up to head, also what its subscriptions read that have yet to join.
 func (sh *shard) arrivedAt(p *peer, head eventlog.Pos) bool {
-	if p.busy || !p.ready || len(p.out)+len(p.pending) > 0 || sh.position(p).Seq < head.Seq {
+	if p.busy || !p.ready || p.remote != nil && !p.remote.begun || len(p.out)+len(p.pending) > 0 || sh.position(p).Seq < head.Seq {
 		return false
 	}
 	return !slices.ContainsFunc(p.subs, func(s *sub) bool { return !s.joined })

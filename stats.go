@@ -14,13 +14,14 @@ type Stats struct {
 	MessagesOut, BytesOut   int64            // to clients
 	Published               int64            // messages accepted, of every Delivery
 	Gaps, Missed            int64            // notices sent, messages they cover: at least one each
-	Dropped                 map[string]int64 // Signals and Sends, by reason: behind, overflow, send
+	Dropped                 map[string]int64 // by reason: behind, overflow (Signals), send, and state (values of other hubs)
 
 	Conns, Subscriptions, Behind int           // Behind: connections that are not live
 	StateTopics                  int           // with a value
 	LogEntries, LogBytes         int           // bytes with overhead
 	LogAge                       time.Duration // of the oldest entry
 	PingP50, PingP99             time.Duration // round trips of the last minute or two
+	Broker                       string        // why the broker's server is away; empty: it is there, or there is no broker
 }
 
 // Stats returns counters since NewHub and present values, of this process.
@@ -34,8 +35,12 @@ func (h *Hub) Stats() Stats {
 		Dropped: map[string]int64{
 			"behind": c.droppedBehind.Load(), "overflow": c.droppedOverflow.Load(), "send": c.droppedSend.Load(),
 		},
+		Broker:        h.feed.status(),
 		Subscriptions: int(c.subscriptions.Load()),
 		StateTopics:   size.Values, LogEntries: size.Entries, LogBytes: size.Bytes,
+	}
+	if n := c.droppedState.Load(); n > 0 {
+		s.Dropped["state"] = n
 	}
 	if !size.Oldest.IsZero() {
 		s.LogAge = time.Since(size.Oldest)
@@ -56,6 +61,7 @@ type counters struct {
 	messagesIn, bytesIn, messagesOut, bytesOut  atomic.Int64
 	published, gaps, missed, subscriptions      atomic.Int64
 	droppedBehind, droppedOverflow, droppedSend atomic.Int64
+	droppedState                                atomic.Int64 // values of other hubs that there was no room for
 	pings                                       histogram
 }
 

@@ -1,6 +1,7 @@
 package hotline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -16,6 +17,13 @@ type hello struct {
 	pushed []subscribing // by OnConnect
 }
 
+// continued says what the server's own subscriptions continue from, where that is not in the log but in the broker.
+type continued struct {
+	remote *remote
+	after  string // as the client named it
+	begun  bool   // it is being read
+}
+
 // subscribing is a subscription on its way to the shard.
 type subscribing struct {
 	num    int64
@@ -26,22 +34,43 @@ type subscribing struct {
 	cause  string       // of the gap that it begins with
 	from   eventlog.Pos // it can't begin before this one: the broker's feed does not reach further back
 	err    error        // it is refused
+	remote *remote      // it begins with what this reads from the broker; nil: it does not
+	oldest time.Time    // of that
 }
 
-// resolve looks up the position that a subscription is to continue from.
-func (r *subscribing) resolve(h *Hub, after string) {
-	if after == "" {
-		return
-	}
-	pos, err := wire.ParsePos(after)
-	if r.after, r.known = pos, err == nil && h.log.Knows(pos); !r.known {
+// resolve looks up the position that a subscription is to continue from, or where its history begins. It waits for the
+// broker, if there is one.
+func (r *subscribing) resolve(ctx context.Context, h *Hub, after string) {
+	if after != "" {
+		pos, err := wire.ParsePos(after)
+		if err == nil {
+			r.continues(h.feed.resume(ctx, []string{r.name}, pos, r.from))
+		}
+		if r.err != nil || r.known || r.remote != nil {
+			return
+		}
 		r.cause = wire.CauseRestart
 	}
+	if r.replay > 0 && h.rows.events(r.name) {
+		r.continues(h.feed.history(ctx, r.name, r.replay, r.from))
+	}
+}
+
+func (r *subscribing) continues(o origin, err error) {
+	r.err = err
+	if r.remote = o.remote; r.remote != nil {
+		r.oldest = o.since
+		return
+	}
+	r.after, r.known = o.at, o.known
 }
 
 // since is the time of the oldest message that r will be sent.
 func (r *subscribing) since(h *Hub) time.Time {
 	now := time.Now()
+	if r.remote != nil && !r.oldest.IsZero() {
+		return r.oldest
+	}
 	part := eventlog.Part{Pattern: r.name}
 	if !pattern.HasWildcard(r.name) {
 		if part.Topic, _ = h.log.Interest(r.name); part.Topic == nil {
@@ -61,14 +90,15 @@ func (r *subscribing) since(h *Hub) time.Time {
 
 // noHistory makes r begin now.
 func (r *subscribing) noHistory() {
-	r.known, r.replay, r.cause = false, 0, wire.CauseDenied
+	r.known, r.replay, r.cause, r.remote = false, 0, wire.CauseDenied, nil
 }
 
 // start makes a connection ready: its hello has been answered, and these are the subscriptions that it asked for. The
 // stream begins at the newest position that one of them continues from; the others read up to it on their own. What
 // the server subscribed has no position but the connection's, so if there is any the stream begins at that.
-func (sh *shard) start(p *peer, list []subscribing) {
+func (sh *shard) start(p *peer, list []subscribing, remote *continued) {
 	if p.gone {
+		sh.release(list)
 		return
 	}
 	p.cur, p.st = sh.cur, sh.st
@@ -83,7 +113,7 @@ func (sh *shard) start(p *peer, list []subscribing) {
 			p.cur = newest
 		}
 	}
-	p.ready = true
+	p.ready, p.remote = true, remote
 	sh.behind.Add(1)
 	sh.begin(p, list)
 	sh.read(p)
@@ -92,10 +122,15 @@ func (sh *shard) start(p *peer, list []subscribing) {
 // begin adds subscriptions, and answers for the refused ones.
 func (sh *shard) begin(p *peer, list []subscribing) {
 	if p.gone {
+		sh.release(list)
 		return
 	}
 	for i := range list {
 		r := &list[i]
+		if r.err == nil && r.remote != nil {
+			sh.resume(p, r)
+			continue
+		}
 		if r.err != nil {
 			code, again := refusal(r.err)
 			sh.say(p, wire.AppendEnd(nil, r.num, code, told(r.err), again))
@@ -111,7 +146,7 @@ func (sh *shard) begin(p *peer, list []subscribing) {
 			p.cur = sh.position(p)
 		}
 		s.at = later(later(p.cur, sh.cur), r.from)
-		s.cause, s.replay = r.cause, r.replay
+		s.cause, s.replay, s.from = r.cause, r.replay, r.from
 		if r.known {
 			s.at, s.cause, s.replay = r.after, "", 0
 		}
@@ -133,7 +168,10 @@ func (sh *shard) begin(p *peer, list []subscribing) {
 // cancel ends a subscription at the client's wish.
 func (sh *shard) cancel(p *peer, num int64) {
 	sh.markDirty(p) // also if there is nothing to say: the command counts as unanswered until p is written
-	if s := p.find(num); s != nil {
+	if sh.giveUp(p, num) {
+		sh.say(p, wire.AppendEnd(nil, num, "", "", false))
+		p.conn.subs.Add(-1)
+	} else if s := p.find(num); s != nil {
 		sh.unsubscribe(p, s)
 		sh.say(p, wire.AppendEnd(nil, num, "", "", false))
 		if num > 0 {

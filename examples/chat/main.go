@@ -23,6 +23,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gohotline/hotline"
+	"github.com/gohotline/hotline/js"
 )
 
 //go:embed web
@@ -84,7 +85,7 @@ func stamp(_ context.Context, _ *hotline.Conn, m *hotline.Message) error {
 	return err
 }
 
-// newHandler serves the page, and the hub beside it.
+// newHandler serves the page, and the hub and its client beside it.
 func newHandler(hub *hotline.Hub) http.Handler {
 	web, err := fs.Sub(files, "web")
 	if err != nil {
@@ -93,6 +94,7 @@ func newHandler(hub *hotline.Hub) http.Handler {
 	page := http.FileServerFS(web)
 	mux := http.NewServeMux()
 	mux.Handle("GET /ws", hub)
+	mux.Handle("GET /hotline.js", js.Handler())
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")

@@ -7,15 +7,15 @@ import (
 	"weak"
 )
 
-// TestResetWithFollowers begins a log in the middle of a broker's when its shards are there already.
-func TestResetWithFollowers(t *testing.T) {
+// TestAdvanceWithFollowers begins a log in the middle of a broker's when its shards are there already.
+func TestAdvanceWithFollowers(t *testing.T) {
 	l := small(func(o *Options) { o.Tag = 0 })
 	f, g := l.Follow(0), l.Follow(1)
 	if !g.Sleep() {
 		t.Fatal("there is something to read in an empty log")
 	}
 	p := Pos{Seq: 100, Tag: 3}
-	l.Reset(p)
+	l.Advance(p)
 	if f.Behind() {
 		t.Error("awake: it is behind in an empty log")
 	}
@@ -27,13 +27,16 @@ func TestResetWithFollowers(t *testing.T) {
 			t.Errorf("follower %d goes on from %v, want %v", i, at, p)
 		}
 	}
-	if !l.Knows(p) || l.Knows(Pos{}) || l.Head() != p {
+	_, known := l.Resolve(p)
+	if _, zero := l.Resolve(Pos{}); !known || zero || l.Head() != p {
 		t.Errorf("the log begins at %v, want %v", l.Head(), p)
 	}
-	put(t, l, "chat.a", 1, epoch)
-	l.Reset(Pos{Seq: 1000, Tag: 3})
+	if _, _, err := l.Append(t.Context(), &Append{Topic: "chat.a", Data: []byte("1"), When: epoch, Pos: Pos{Seq: 101, Tag: 4}}); err != nil {
+		t.Fatal(err)
+	}
+	l.Advance(Pos{Seq: 50, Tag: 3})
 	if l.Head().Seq != 101 {
-		t.Errorf("a log with entries was reset: its head is %v", l.Head())
+		t.Errorf("a log with entries went back: its head is %v", l.Head())
 	}
 }
 
@@ -88,7 +91,7 @@ func TestSleepingFollowerPinsNothing(t *testing.T) {
 			segments = append(segments, weak.Make(s))
 		}
 	}
-	clear(seen) // it would hold them
+	clear(seen)
 	runtime.GC()
 	gone := 0
 	for _, s := range segments {

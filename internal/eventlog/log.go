@@ -54,7 +54,8 @@ type Log struct {
 	evicted atomic.Uint64 // Seq of the newest entry that is no longer in the log: of floor
 	waiting atomic.Bool   // an append waits for a follower
 
-	segs atomic.Pointer[[]*segment] // oldest first, never empty; replaced, not changed
+	segs   atomic.Pointer[[]*segment] // oldest first, never empty; replaced, not changed
+	shifts atomic.Pointer[[]shift]    // ascending; nil: none. Replaced, not changed
 
 	mu         sync.Mutex
 	topics     map[string]*Topic
@@ -79,6 +80,13 @@ type Log struct {
 	closed     bool
 	scratch    []byte
 	state      state
+
+	// Of a log that a broker numbers, see places.go.
+	shift    uint64 // the newest
+	real     Pos    // the broker's newest entry, as it is numbered there
+	steps    uint64 // losses since then
+	life     Pos    // the loss before the first entry of the store's present life; zero: there was no other
+	lifeUpTo uint64 // and the broker's number before that entry
 }
 
 // New returns an empty log whose first entry will be numbered 1.
@@ -110,7 +118,7 @@ type Append struct {
 	Loss   bool // Data is the pattern of what was lost, there is no Topic
 	When   time.Time
 
-	Pos Pos // the broker's; zero: the next of this log
+	Pos Pos // the broker's; zero: the next of this log, which with a broker only a loss is
 }
 
 // Wake says which shards are to be woken: those that were asleep and have a subscriber.
@@ -128,14 +136,17 @@ func (l *Log) Append(ctx context.Context, m *Append) (pos Pos, wake Wake, err er
 		if l.closed {
 			return Pos{}, Wake{}, ErrClosed
 		}
-		pos = m.Pos
-		if pos == (Pos{}) {
+		id := m.Pos
+		if id == (Pos{}) {
 			pos = Pos{Seq: l.headPos.Seq + 1, Tag: l.opts.Tag}
-		} else if pos.Seq <= l.headPos.Seq {
+			if id = pos; l.brokered() {
+				pos.Tag = l.real.Tag + (l.steps+1)*lossStep
+			}
+		} else if pos = (Pos{Seq: id.Seq + l.shift, Tag: id.Tag}); pos.Seq <= l.headPos.Seq {
 			return Pos{}, Wake{}, ErrOrder
 		}
 		l.scratch = wire.AppendHead(l.scratch[:0], wire.Head{
-			Topic: m.Topic, ID: pos, HasID: true, From: m.From, Binary: m.Binary,
+			Topic: m.Topic, ID: id, HasID: true, From: m.From, Binary: m.Binary,
 		})
 		tail := 0
 		if !m.Binary {
@@ -193,6 +204,14 @@ func (l *Log) store(s *segment, m *Append, pos Pos, payload, size int) (wake Wak
 	l.entries++
 	before := l.headPos
 	l.headPos = pos
+	switch {
+	case !l.brokered():
+	case m.Loss: // it has no number of the broker's
+		l.steps++
+		l.addShift(shift{from: pos.Seq, by: l.shift + 1})
+	default:
+		l.real, l.steps = m.Pos, 0
+	}
 	if len(t.kept) > 0 {
 		l.keptTopics.moveToBack(&t.keptAt, t)
 		l.trimKept(t)
@@ -370,15 +389,6 @@ func (l *Log) Head() Pos {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.headPos
-}
-
-// Reset makes p the place before the first entry: a log that begins in the middle of a broker's. The log must be empty.
-func (l *Log) Reset(p Pos) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.headPos == l.base && p.Seq >= l.base.Seq {
-		l.base, l.headPos, l.floor = p, p, p // head stays: followers look for entries, and there are none
-	}
 }
 
 // Size is what Stats tells of the log.

@@ -87,3 +87,21 @@ func TestLossIsEvicted(t *testing.T) {
 		t.Errorf("chat.y: -want +got\n%s", diff)
 	}
 }
+
+// TestLossInReplay replays the newest entries when the broker has lost some between them: before the first of them that is
+// no hole, between them it is.
+func TestLossInReplay(t *testing.T) {
+	l := small(nil)
+	lose(t, l, "chat.a", epoch)
+	put(t, l, "chat.a", 1, epoch)
+	lose(t, l, "chat.*", epoch)
+	put(t, l, "chat.a", 2, epoch)
+	for _, p := range []Part{exact(l, "chat.a"), wild("chat.>")} {
+		f := filter(p)
+		begin := l.Newest(f, 10, l.Head(), epoch)
+		want := []string{"1", "broken " + p.Pattern, "2"}
+		if diff := cmp.Diff(want, all(t, l, f, begin, epoch)); diff != "" {
+			t.Errorf("%s: -want +got\n%s", p.Pattern, diff)
+		}
+	}
+}

@@ -27,12 +27,13 @@ const (
 
 // message is an entry as the model has it.
 type message struct {
-	pos   Pos
-	topic string // of a loss: the pattern
-	loss  bool
-	frame []byte
-	when  time.Time
-	place place
+	pos    Pos
+	public Pos
+	topic  string // of a loss: the pattern
+	loss   bool
+	frame  []byte
+	when   time.Time
+	place  place
 }
 
 func (x *message) String() string { return fmt.Sprintf("%d of %s, %s", x.pos.Seq, x.topic, x.place) }
@@ -55,6 +56,10 @@ type model struct {
 	row  func(string) *Row
 	all  []*message
 	head Pos
+
+	shift, steps uint64 // of a log that a broker numbers: its losses, and those since its newest entry,
+	real         Pos    // which is this one
+
 	size int // KeptBytes
 
 	evicted int                   // messages of all that have left the log
@@ -93,7 +98,8 @@ func newModel(in *modelInput) *model {
 	m.base = Pos{Tag: tag}
 	if tag == 0 && flags&8 != 0 {
 		m.base = Pos{Seq: 1000, Tag: 5}
-		m.log.Reset(m.base)
+		m.log.Advance(m.base)
+		m.real = m.base
 	}
 	m.head = m.base
 	for i := range modelShards {
@@ -196,13 +202,26 @@ func (m *model) store(topic string, size int, loss bool) bool {
 	if loss {
 		a = Append{Topic: "", Data: []byte(topic), Loss: true, When: m.now}
 	}
-	if m.log.opts.Tag == 0 {
+	id := pos
+	switch {
+	case loss: // takes the next number of the log's, and none of the broker's
+		pos.Tag = m.real.Tag + (m.steps+1)*lossStep
+		x.public = Pos{Seq: m.real.Seq, Tag: pos.Tag}
+	case m.log.brokered():
 		pos = Pos{Seq: m.head.Seq + 1 + uint64(m.rng.IntN(3)), Tag: uint64(1 + m.rng.IntN(3))}
-		a.Pos = pos
+		id = Pos{Seq: pos.Seq - m.shift, Tag: pos.Tag}
+		a.Pos, x.public = id, id
+	default:
+		x.public = pos
 	}
 	x.pos = pos
-	x.frame, _ = encode(wire.Head{Topic: a.Topic, ID: pos, HasID: true, From: a.From, Binary: a.Binary}, a.Data)
+	x.frame, _ = encode(wire.Head{Topic: a.Topic, ID: id, HasID: true, From: a.From, Binary: a.Binary}, a.Data)
 	got, wake, err := m.log.Append(done, &a)
+	if err == nil && loss {
+		m.shift, m.steps = m.shift+1, m.steps+1
+	} else if err == nil {
+		m.real, m.steps = x.public, 0
+	}
 	m.settle()
 	if err != nil {
 		if err != context.Canceled {
@@ -335,28 +354,61 @@ func (m *model) full(*modelInput) {
 	if m.head.Seq == 0 {
 		return
 	}
-	if _, _, err = m.log.Append(done, &Append{Topic: "a.1", Data: []byte("1"), When: m.now, Pos: m.head}); err != ErrOrder {
+	if _, _, err = m.log.Append(done, &Append{Topic: "a.1", Data: []byte("1"), When: m.now, Pos: m.log.Public(m.head)}); err != ErrOrder {
 		m.failf("at the head's place: %v", err)
 	}
 }
 
 func (m *model) knows(in *modelInput) {
-	p := m.base
+	p, public := m.base, m.base
 	if len(m.all) > 0 {
-		p = m.all[(in.n(256)*256+in.n(256))%len(m.all)].pos
+		x := m.all[(in.n(256)*256+in.n(256))%len(m.all)]
+		p, public = x.pos, x.public
+	}
+	if got := m.log.Public(p); got != public {
+		m.failf("Public(%v) is %v, want %v", p, got, public)
 	}
 	switch in.n(4) {
 	case 0:
-		p.Tag++
+		public.Tag++
 	case 1:
-		p.Seq += uint64(in.n(8))
+		public.Seq += uint64(in.n(8))
 	}
-	i := slices.IndexFunc(m.all, func(x *message) bool { return x.pos == p })
-	want := p == m.base || i >= 0 && (m.log.opts.Tag != 0 || m.all[i].place == inLog && i >= m.evicted || i == m.evicted-1)
-	if got := m.log.Knows(p); got != want {
-		m.failf("Knows(%v) is %t, want %t; the log is %v to %v", p, got, want, m.log.floor, m.head)
+	if got, ok := m.log.Resolve(public); ok != m.known(public) || ok && m.log.Public(got) != public && !m.isLossOf(public, got) {
+		m.failf("Resolve(%v) is %v, %t; the log is %v to %v", public, got, ok, m.log.floor, m.head)
 	}
 	if m.log.Head() != m.head {
 		m.failf("the head is %v, want %v", m.log.Head(), m.head)
 	}
 }
+
+// known reports whether a position as clients are told it can be continued from.
+func (m *model) known(public Pos) bool {
+	if public == m.base {
+		return true
+	}
+	for i, x := range m.all {
+		if x.public != public && !(m.log.brokered() && m.isLossOf(public, x.pos)) {
+			continue
+		}
+		if m.log.opts.Tag != 0 || x.place == inLog && i >= m.evicted || i == m.evicted-1 {
+			return true
+		}
+	}
+	return m.log.brokered() && m.isLossOf(public, m.base)
+}
+
+// isLossOf reports whether a position can be that of a loss that some node met just after the entry at.
+func (m *model) isLossOf(public, at Pos) bool {
+	of := m.log.Public(at)
+	return public.Seq == of.Seq && (public.Tag-of.Tag)*lossStepInverse < maxLossSteps
+}
+
+// lossStepInverse undoes the multiplication by lossStep.
+var lossStepInverse = func() uint64 {
+	x := uint64(lossStep)
+	for range 6 { // Newton's iteration doubles the correct bits
+		x *= 2 - lossStep*x
+	}
+	return x
+}()

@@ -75,19 +75,15 @@ func (l *Log) Oldest(f *Filter, at Pos, now time.Time) time.Time {
 	}
 }
 
-// Knows reports whether p names an entry that this log has or had, or the place before its first one: the only
-// positions that it can continue from.
-func (l *Log) Knows(p Pos) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case p == l.headPos || p == l.floor || p == l.base:
-		return true
-	case p.Seq > l.headPos.Seq:
-		return false
-	case l.opts.Tag != 0: // all entries of this log have its tag
-		return p.Tag == l.opts.Tag
+// Count is how many entries f wants after a position, counted up to n.
+func (l *Log) Count(f *Filter, at Pos, n int, now time.Time) (count int) {
+	var dst []Entry
+	for count < n {
+		res := l.Read(f, at, Limit{Entries: min(n-count, 256), Bytes: 1 << 20, Now: now}, dst[:0])
+		count += len(res.Entries)
+		if dst, at = res.Entries, res.At; res.Done {
+			break
+		}
 	}
-	s, i := locate(*l.segs.Load(), p.Seq)
-	return i < int(s.n.Load()) && s.recs[i].seq == p.Seq && s.recs[i].tag == p.Tag
+	return count
 }

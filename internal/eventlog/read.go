@@ -121,7 +121,7 @@ func (r *reading) take(e *Entry) bool {
 		return r.add(e)
 	}
 	lost := string(e.Payload())
-	if r.replay != nil || !r.f.overlap(lost, false) {
+	if r.replay != nil && !r.replay.begun && len(r.res.Entries) == 0 || !r.f.overlap(lost, false) {
 		return true
 	}
 	if len(r.res.Entries) == 0 && r.res.Hole == NoHole {

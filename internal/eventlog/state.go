@@ -125,6 +125,30 @@ func (l *Log) makeRoomFor(v *Value) error {
 	}
 }
 
+// Fits reports whether a value of that size could be stored now: nil, ErrTopics or ErrFull.
+func (l *Log) Fits(topic string, size int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &l.state
+	var old *Value
+	if t := l.topics[topic]; t != nil {
+		old = t.value
+	}
+	if (old == nil || old.Gone) && s.present >= l.opts.Values {
+		return ErrTopics
+	}
+	if old != nil {
+		size -= old.cost()
+	}
+	if s.bytes-s.tombBytes()+size+valueOverhead+2*len(topic) > l.opts.StateBytes {
+		return ErrFull
+	}
+	return nil
+}
+
+// tombBytes is what would be free if the tombstones were forgotten.
+func (s *state) tombBytes() int { return s.cleared * valueOverhead }
+
 // put makes v the value of its topic and hands it out. It returns the shards that have a subscriber.
 func (l *Log) put(v *Value) (shards uint64) {
 	s, t := &l.state, v.Topic
@@ -315,4 +339,14 @@ func (l *Log) Value(topic string) *Value {
 		return vals[0]
 	}
 	return nil
+}
+
+// Rev is that of a topic's value or tombstone, or zero.
+func (l *Log) Rev(topic string) Pos {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.topics[topic]; t != nil && t.value != nil {
+		return t.value.Rev
+	}
+	return Pos{}
 }

@@ -1,5 +1,5 @@
 // The page of the chat. What it wants of the hub is in join(), Room, enter() and say(); how it looks is in view.js.
-import { connect, escape } from "./hotline.js";
+import { connect, escape } from "/hotline.js";
 import { avatar, element, face, Lines, list, plural } from "./view.js";
 
 const ui = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), e => [e.id, e]));
@@ -131,6 +131,7 @@ function connected(open) {
   clearTimeout(bannerTimer);
   if (open && ui.chat.hidden) {
     show(ui.chat);
+    ui.banner.textContent = "";
     enter(ui.room.value);
     ui.text.focus();
   } else if (open && wasDown) {
@@ -150,7 +151,7 @@ function turnedAway(error) {
   ui.banner.textContent = ui.text.value = "";
   document.title = "hotline chat";
   show(ui.door);
-  refuse(error.closeCode === undefined ? "" : `You can’t come in: ${reasonOf(error)}.`);
+  refuse(error.closeCode === 0 ? "" : `You can’t come in: ${reasonOf(error)}.`);
   ui.name.focus();
   sessionStorage.removeItem("name");
 }

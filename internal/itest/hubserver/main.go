@@ -1,5 +1,5 @@
 // Command hubserver serves a hub at /ws for clients that others wrote, and an empty page beside it from which browsers may
-// connect. It prints its URL, and drains the hub on SIGTERM.
+// connect, also with hotline's own client at /hotline.js. It prints its URL, and drains the hub on SIGTERM.
 //
 // A client's token is its user; an empty one is refused. Anybody may subscribe and publish to test.* (Events, of which 10
 // messages are kept), state.*, presence.* and signal.*. A publish to close.me is not delivered: it closes the connection.
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gohotline/hotline"
+	"github.com/gohotline/hotline/js"
 )
 
 func main() {
@@ -57,6 +58,7 @@ func run() error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/ws", hub)
+	mux.Handle("/hotline.js", js.Handler())
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, `<!doctype html><title>hub</title><link rel="icon" href="data:,">`)

@@ -1,0 +1,388 @@
+package hotline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gohotline/hotline/internal/eventlog"
+	"github.com/gohotline/hotline/internal/pattern"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// This file is about what a reader wants that this node's log does not have: it was connected to another node, or this
+// one was restarted, or has not followed the topics for so long. It is read from the broker's store, a page at a time,
+// up to exactly where the log takes over; from there on the one reader of the log goes on.
+
+// remote is a reading of the broker's store. It belongs to one goroutine.
+type remote struct {
+	feed     *feed
+	patterns []string
+	floor    eventlog.Pos // the log has everything only from there on
+	before   Position     // page begins after this
+	after    Position     // read up to here
+	last     int          // begin with so many of the newest, not with after
+	tries    int
+
+	page []BrokerEntry
+	lost bool         // something before page may have been lost
+	more bool         // there is another page
+	read bool         // there was a page
+	at   eventlog.Pos // where the log takes over, once there is no more
+}
+
+// fetch reads a page. The error matches ErrPosition if the reading can't go on.
+func (r *remote) fetch(ctx context.Context, entries, bytes int) error {
+	select {
+	case r.feed.reading <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-r.feed.reading }()
+	at, upTo := r.feed.hub.log.Takeover(r.floor)
+	ahead := r.last == 0 && r.after.Seq > upTo
+	if ahead { // perhaps even of this node: that it can be is for the broker to say
+		upTo = r.after.Seq
+	}
+	q := BrokerQuery{Patterns: r.patterns, After: r.after, UpTo: upTo, Last: r.last, Limit: entries, MaxBytes: bytes}
+	page, err := r.feed.page(ctx, &q)
+	if err != nil {
+		return err
+	}
+	r.before, r.read = r.after, true
+	r.at, r.page, r.lost, r.more = at, page.Entries, page.Lost && r.last == 0, page.More && len(page.Entries) > 0
+	if n := len(r.page); n > 0 {
+		r.after, r.last = r.page[n-1].Position, 0
+	} else if r.last > 0 {
+		r.after, r.last = Position{}, 0
+		return nil
+	}
+	if !r.more && r.after != (Position{}) {
+		// The log may have let go of what lies behind at meanwhile.
+		now, _ := r.feed.hub.log.Takeover(r.floor)
+		r.more = now.Seq > r.at.Seq
+	}
+	if ahead && !r.more {
+		r.at, err = r.feed.reach(ctx, r.patterns[0], eventlog.Pos(r.after), r.at)
+	}
+	return err
+}
+
+// retry is fetch that is repeated as long as the broker is away.
+func (r *remote) retry(ctx context.Context, entries, bytes int) error {
+	for {
+		err := r.fetch(ctx, entries, bytes)
+		if err == nil || errors.Is(err, ErrPosition) || ctx.Err() != nil {
+			r.tries = 0
+			return err
+		}
+		r.tries++
+		if err := pause(ctx, backoff(min(r.tries, 4))); err != nil {
+			return err
+		}
+	}
+}
+
+// origin is where a subscription begins that is to continue, or to replay: a place in the log, or a reading of the
+// broker's store that leads to one.
+type origin struct {
+	at     eventlog.Pos
+	known  bool      // at is where it continues
+	remote *remote   // it begins with this; nil: it does not
+	since  time.Time // of the first entry of remote
+}
+
+// resume finds where a subscription to patterns continues after a position. floor is where the log begins to be
+// complete for them. The error is a temporary one.
+func (f *feed) resume(ctx context.Context, patterns []string, pos, floor eventlog.Pos) (o origin, err error) {
+	log := f.hub.log
+	if o.at, o.known = log.Resolve(pos); f.broker == nil {
+		return o, nil
+	}
+	if at, _ := log.Takeover(floor); o.known && o.at.Seq >= at.Seq {
+		return o, nil
+	}
+	r := &remote{feed: f, patterns: patterns, floor: floor}
+	for _, name := range eventlog.Names(pos) {
+		r.after = Position(name)
+		if o, err = r.probe(ctx); !errors.Is(err, ErrPosition) {
+			break
+		}
+	}
+	if errors.Is(err, ErrPosition) {
+		return origin{}, nil
+	}
+	return o, err
+}
+
+// reach is for a reader that has come from a position of the store's which lies at or after the place where the log takes
+// over. It waits until the log has come there too, and returns the place. A feed that does not carry everything may be so
+// quiet that it never would, but for Follow.
+func (f *feed) reach(ctx context.Context, pattern string, pos, at eventlog.Pos) (eventlog.Pos, error) {
+	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
+	defer cancel()
+	for log := f.hub.log; ; {
+		if here := log.Place(pos); here.Seq <= log.Head().Seq {
+			return later(at, here), nil
+		}
+		grown := f.whenGrown()
+		p, err := f.broker.Follow(ctx, pattern)
+		if err != nil {
+			return at, err
+		}
+		log.Advance(eventlog.Pos(p))
+		if log.Place(pos).Seq <= log.Head().Seq {
+			continue
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return at, context.Cause(ctx)
+		}
+	}
+}
+
+// history finds where a subscription begins that is to be sent the newest n entries.
+func (f *feed) history(ctx context.Context, name string, n int, floor eventlog.Pos) (o origin, err error) {
+	if f.broker == nil {
+		return o, nil
+	}
+	log := f.hub.log
+	at, _ := log.Takeover(floor)
+	filter := eventlog.Filter{Parts: []eventlog.Part{{Pattern: name}}}
+	if !pattern.HasWildcard(name) {
+		filter.Parts[0].Topic, _ = log.Interest(name)
+	}
+	if filter.Parts[0].Topic != nil || pattern.HasWildcard(name) {
+		n -= log.Count(&filter, at, n, time.Now())
+	}
+	if n <= 0 {
+		return o, nil // the log alone has as many
+	}
+	r := &remote{feed: f, patterns: []string{name}, floor: floor, last: n}
+	if o, err = r.probe(ctx); o.remote == nil {
+		return origin{}, err // the store has no more than the log
+	}
+	return o, err
+}
+
+// probe reads one entry, to see that the reading can begin, and since when. No page is held while it waits for its turn.
+func (r *remote) probe(ctx context.Context) (origin, error) {
+	first := *r
+	if err := first.fetch(ctx, 1, 1); err != nil {
+		return origin{}, err
+	}
+	o := origin{at: first.at, known: true}
+	if len(first.page) > 0 {
+		o.since = first.page[0].Time
+	}
+	if len(first.page) > 0 || first.more || first.lost {
+		o.remote = r
+	}
+	return o, nil
+}
+
+// What follows is the shard's, and the goroutine that reads for it: shards never wait.
+
+// resuming is a subscription, or those of the server together, that is read from the broker before it begins.
+type resuming struct {
+	subscribing
+	remote *remote
+	conn   *Conn
+	pushed []int64         // numbers, if it is those of the server
+	ctx    context.Context // of the reading
+	cancel context.CancelFunc
+	over   bool // owned by the shard
+}
+
+// write is what somebody waits for: that a connection has been written.
+type write struct {
+	p    *peer
+	done chan struct{} // closed then
+}
+
+// end gives it up.
+func (x *resuming) end(h *Hub) {
+	if x.over = true; x.pushed == nil {
+		h.feed.unfollow(x.name)
+	}
+	x.cancel()
+}
+
+// release is for subscriptions of a connection that has gone meanwhile.
+func (sh *shard) release(list []subscribing) {
+	for i := range list {
+		if list[i].err == nil {
+			sh.hub.feed.unfollow(list[i].name)
+		}
+	}
+}
+
+func (sh *shard) newResuming(p *peer, rem *remote) *resuming {
+	x := &resuming{remote: rem, conn: p.conn}
+	x.ctx, x.cancel = context.WithCancel(p.conn.ctx)
+	return x
+}
+
+// resume begins to read for a subscription, or puts it behind those that are read for: one page is held for a
+// connection at a time.
+func (sh *shard) resume(p *peer, r *subscribing) {
+	x := sh.newResuming(p, r.remote)
+	x.subscribing = *r
+	if p.resume = append(p.resume, x); len(p.resume) == 1 {
+		sh.hub.feed.spawn(x.run)
+	}
+}
+
+// giveUp ends a subscription that is read for, and reports whether there is one of that number.
+func (sh *shard) giveUp(p *peer, num int64) bool {
+	for _, x := range p.resume {
+		if x.num == num && !x.over {
+			x.end(sh.hub)
+			return true
+		}
+	}
+	return false
+}
+
+// run reads and hands over, page by page as the connection takes them.
+func (x *resuming) run() {
+	sh, p := x.conn.shard, x.conn.peer
+	defer x.cancel()
+	var err error
+	for more := true; more; {
+		if err = x.remote.retry(x.ctx, windowFrames, x.conn.hub.limits.WindowBytes/2); err != nil {
+			break
+		}
+		more = x.remote.more
+		done := make(chan struct{})
+		sh.do(func() { sh.page(p, x, done) })
+		select {
+		case <-done:
+		case <-x.ctx.Done():
+			more = false
+		}
+	}
+	sh.do(func() { sh.resumed(p, x, err) })
+}
+
+// page sends p a page.
+func (sh *shard) page(p *peer, x *resuming, done chan struct{}) {
+	if p.gone || x.over {
+		close(done)
+		return
+	}
+	now := sh.now()
+	if x.cause != "" {
+		x.gap(sh, p, sh.hub.log.Public(later(p.cur, sh.cur)), x.cause)
+		x.cause = ""
+	}
+	if x.remote.lost {
+		x.gap(sh, p, eventlog.AfterLoss(eventlog.Pos(x.remote.before)), wire.CauseAway)
+	}
+	for i := range x.remote.page {
+		e := &x.remote.page[i]
+		if e.Topic[0] == '$' || e.Delivery != Events {
+			continue
+		}
+		pos := eventlog.Pos(e.Position)
+		if age := sh.hub.rows.of(e.Topic).MaxAge; age > 0 && now.Sub(e.Time) >= age {
+			if x.replay == 0 {
+				x.gap(sh, p, pos, wire.CauseExpired)
+			}
+			continue
+		}
+		entry := eventlog.Signal(nil, wire.Head{Topic: e.Topic, ID: pos, HasID: true, From: e.From, Binary: e.Binary}, e.Data, e.Time)
+		if x.pushed == nil {
+			sh.tagged(p, &sub{num: x.num}, &entry)
+			continue
+		}
+		sh.items = append(sh.items, item{kind: itemOwn, entry: entry})
+		sh.push(p, len(sh.items)-1, len(entry.Frame))
+	}
+	x.remote.page = nil
+	sh.written = append(sh.written, write{p, done})
+}
+
+func (x *resuming) gap(sh *shard, p *peer, at eventlog.Pos, cause string) {
+	g := wire.Gap{At: at, Cause: cause}
+	if g.Subs = x.pushed; g.Subs == nil {
+		g.Sub, g.Subs = x.num, []int64{x.num}
+	}
+	sh.sayGap(p, g)
+}
+
+// resumed lets the log take over.
+func (sh *shard) resumed(p *peer, x *resuming, err error) {
+	if p.gone {
+		return
+	}
+	if x.pushed != nil {
+		if err == nil {
+			p.cur = x.remote.at
+		} else {
+			p.cur = later(p.cur, sh.cur)
+			x.gap(sh, p, sh.hub.log.Public(p.cur), wire.CauseAway)
+		}
+		p.remote = nil
+		sh.read(p)
+		return
+	}
+	if p.resume = p.resume[1:]; len(p.resume) > 0 {
+		sh.hub.feed.spawn(p.resume[0].run)
+	}
+	if x.over {
+		return
+	}
+	r := x.subscribing
+	if r.remote = nil; err == nil {
+		r.known, r.after, r.replay, r.cause = true, x.remote.at, 0, ""
+	} else if r.cause = wire.CauseAway; r.replay > 0 {
+		r.cause = "" // it reaches as far back as it reaches
+	}
+	sh.begin(p, []subscribing{r})
+}
+
+// turnRemote is the turn of a connection whose stream begins in the broker's store: first the server's subscriptions
+// join, where the client's position is, then the store is read, and nobody else joins before the stream is in the log.
+func (sh *shard) turnRemote(p *peer) {
+	mark, all := len(sh.items), true
+	var pushed []int64
+	p.dirty = true // it is written below, and not queued for it
+	for _, s := range p.subs {
+		if s.num > 0 {
+			continue
+		}
+		pushed = append(pushed, s.num)
+		if s.joined {
+			continue
+		}
+		if s.walking {
+			sh.parts = append(sh.parts[:0], s)
+			sh.setFilter(sh.parts)
+			room := sh.hub.limits.WindowBytes / 2
+			sh.walk(p, s, &room)
+		}
+		if all = all && !s.walking; !s.walking {
+			s.joined, s.cause = true, ""
+			if s.states {
+				p.st = max(p.st, s.st)
+			}
+			pos, _ := wire.ParsePos(p.remote.after) // it was found in the store
+			sh.say(p, wire.AppendOK(nil, s.num, pos))
+		}
+	}
+	if all && !p.remote.begun {
+		p.remote.begun = true
+		x := sh.newResuming(p, p.remote.remote)
+		x.pushed = pushed
+		sh.hub.feed.spawn(x.run)
+	}
+	sh.flush(p)
+	if len(p.pending) == 0 {
+		sh.drop(mark)
+	}
+	if !all && !p.busy {
+		sh.read(p)
+	}
+}
