@@ -24,7 +24,7 @@ type buffer struct {
 	roomy chan struct{} // buffered, 1; never closed
 
 	mu      sync.Mutex
-	awaited bool            // somebody waits for half of it to be free
+	awaited bool            // somebody waits for half of it to be free, or has waited in vain
 	events  queue[buffered] // Events and gaps, in order
 	bytes   int             // of events
 	crowded bool            // an event was refused, and half of the buffer is not free yet
@@ -77,7 +77,8 @@ func (b *buffer) wake() {
 	}
 }
 
-// event adds an event that leaves the subscription at pos; not ok: there is no room; full: there is none for another.
+// event adds an event that leaves the subscription at pos; not ok: there is no room; full: there is hardly any for another,
+// which was not waited for yet.
 func (b *buffer) event(m *Message, pos string) (ok, full bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,7 +90,7 @@ func (b *buffer) event(m *Message, pos string) (ok, full bool) {
 	b.bytes += size
 	b.events.push(buffered{Message: *m, pos: pos})
 	b.wake()
-	return true, b.events.len() >= bufferMessages || b.bytes >= bufferBytes*3/4
+	return true, !b.awaited && (b.events.len() >= bufferMessages || b.bytes >= bufferBytes*3/4)
 }
 
 // half reports whether half of it is free. It needs mu.
