@@ -35,7 +35,7 @@ type buffer struct {
 	signals []Message
 	turn    bool   // State is looked at first
 	pos     string // where the application stands; empty: nobody can say yet
-	start   string // a place before that where a new subscription begins; empty: there is none that is known
+	start   string // a place before whatever came since; empty: there is none that is known
 	untold  bool   // a gap was read, and no message since: pos stays before it
 	beyond  string // then: the place after it
 	herd    bool   // the last gap is everybody's
@@ -175,11 +175,13 @@ func (b *buffer) change(v *cell, m *Message) {
 	b.wake()
 }
 
-// begin is for a subscription that is about to be sent all present values; a new one begins no earlier than start.
+// begin is for a subscription that is about to be sent all present values. A new one is sent events only after start.
 func (b *buffer) begin(start string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.start = start
+	if b.events.len() == 0 { // else they lie before it
+		b.start = start
+	}
 	for _, v := range b.values {
 		v.shown = false
 	}

@@ -78,6 +78,7 @@ type logReader struct {
 	waiting   bool         // signals are taken
 	signals   []Message
 	buffer    [1]eventlog.Entry
+	unread    bool         // nothing of what Replay asked for was returned yet
 	position_ eventlog.Pos // after the last message that was returned
 }
 
@@ -124,6 +125,7 @@ func (r *logReader) begin(opts *SubscribeOptions, from eventlog.Pos) bool {
 	}
 	if r.position_ = r.at; opts.Replay > 0 {
 		r.at = log.Newest(&r.filter, opts.Replay, r.at, time.Now())
+		r.unread = r.replaying()
 	}
 	return true
 }
@@ -220,7 +222,7 @@ func (r *logReader) readEvent() (m Message, ok bool) {
 			m = message(e)
 			m.Missed, r.missed = r.missed, 0
 			m.Replayed = replayed
-			r.position_ = e.Pos
+			r.position_, r.unread = e.Pos, false
 			r.buffer[0] = eventlog.Entry{}
 			return m, true
 		}
@@ -233,7 +235,7 @@ func (r *logReader) readEvent() (m Message, ok bool) {
 			}
 		}
 		if res.Done {
-			r.position_, r.filter.Replay = r.at, nil
+			r.position_, r.unread, r.filter.Replay = r.at, false, nil
 			return m, false
 		}
 	}
@@ -277,6 +279,9 @@ func (r *logReader) position() string {
 		}
 		r.buffer[0] = eventlog.Entry{}
 	}
+	if r.unread {
+		return ""
+	}
 	return r.position_.String()
 }
 
@@ -292,7 +297,7 @@ func (r *logReader) seek(after string) bool {
 	if err != nil || !r.hub.log.Knows(pos) {
 		return false
 	}
-	r.at, r.position_, r.filter.Replay, r.missed = pos, pos, nil, 0
+	r.at, r.position_, r.unread, r.filter.Replay, r.missed = pos, pos, false, nil, 0
 	return true
 }
 
