@@ -24,7 +24,7 @@ type buffer struct {
 	roomy chan struct{} // buffered, 1; never closed
 
 	mu      sync.Mutex
-	awaited bool            // somebody waits for half of it to be free
+	awaited bool            // somebody waits for half of it to be free, or has waited in vain
 	events  queue[buffered] // Events and gaps, in order
 	bytes   int             // of events
 	crowded bool            // an event was refused, and half of the buffer is not free yet
@@ -35,7 +35,7 @@ type buffer struct {
 	signals []Message
 	turn    bool   // State is looked at first
 	pos     string // where the application stands; empty: nobody can say yet
-	start   string // a place before that where a new subscription begins; empty: there is none that is known
+	start   string // a place before whatever came since; empty: there is none that is known
 	untold  bool   // a gap was read, and no message since: pos stays before it
 	beyond  string // then: the place after it
 	herd    bool   // the last gap is everybody's
@@ -77,7 +77,8 @@ func (b *buffer) wake() {
 	}
 }
 
-// event adds an event that leaves the subscription at pos; not ok: there is no room; full: there is none for another.
+// event adds an event that leaves the subscription at pos; not ok: there is no room; full: there is hardly any for another,
+// which was not waited for yet.
 func (b *buffer) event(m *Message, pos string) (ok, full bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,7 +90,7 @@ func (b *buffer) event(m *Message, pos string) (ok, full bool) {
 	b.bytes += size
 	b.events.push(buffered{Message: *m, pos: pos})
 	b.wake()
-	return true, b.events.len() >= bufferMessages || b.bytes >= bufferBytes*3/4
+	return true, !b.awaited && (b.events.len() >= bufferMessages || b.bytes >= bufferBytes*3/4)
 }
 
 // half reports whether half of it is free. It needs mu.
@@ -174,11 +175,13 @@ func (b *buffer) change(v *cell, m *Message) {
 	b.wake()
 }
 
-// begin is for a subscription that is about to be sent all present values; a new one begins no earlier than start.
+// begin is for a subscription that is about to be sent all present values. A new one is sent events only after start.
 func (b *buffer) begin(start string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.start = start
+	if b.events.len() == 0 { // else they lie before it
+		b.start = start
+	}
 	for _, v := range b.values {
 		v.shown = false
 	}

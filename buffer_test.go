@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // TestBuffer runs the buffer beside a model of what its reader is to see: events in order, each once, or refused; of
@@ -127,4 +130,25 @@ func TestBufferSnapshots(t *testing.T) {
 	if got := read(); got != nil || len(b.values) != 0 {
 		t.Errorf("%v of a value that came and went unseen; %d are kept", got, len(b.values))
 	}
+}
+
+// A full buffer is waited for once until it has room again, however many messages it still takes: those of 4 KiB fill it
+// by their bytes long before their number does.
+func TestBufferGraceOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		c, _ := w.connect(nil)
+		w.follow(c, "slow", nil) // and nobody reads it
+		quick := w.follow(c, "quick", nil)
+		data := strings.Repeat("x", 4000)
+		for range bufferMessages + 10 {
+			w.publish("slow", data)
+		}
+		begin := time.Now()
+		w.publish("quick", 1)
+		wantNext(t, quick, "quick 1")
+		if d := time.Since(begin); d > bufferGrace {
+			t.Errorf("the other subscription was held up for %s", d)
+		}
+	})
 }

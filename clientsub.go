@@ -61,7 +61,11 @@ func (c *Client) number(s *session, r *remoteReader) wire.SubRequest {
 	} else {
 		c.exact[r.name] = append(c.exact[r.name], r)
 	}
-	r.buf.begin(c.pos)
+	start := c.pos
+	if r.replays && r.replay > 0 { // what comes is older
+		start = ""
+	}
+	r.buf.begin(start)
 	req := wire.SubRequest{Sub: r.num, Topic: r.name, After: r.own}
 	if r.fresh && r.own == r.after { // nothing was received: it is asked as the application asked
 		req.Replay = r.replay

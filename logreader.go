@@ -80,6 +80,7 @@ type logReader struct {
 	waiting   bool         // signals are taken
 	signals   []Message
 	buffer    [1]eventlog.Entry
+	unread    bool         // nothing of what Replay asked for was returned yet
 	position_ eventlog.Pos // after the last message that was returned, as others are told it
 	remote    *remote      // is read before at; nil: nothing is
 	history   bool         // for Replay
@@ -142,6 +143,7 @@ func (r *logReader) begin(ctx context.Context, opts *SubscribeOptions, from even
 		default:
 			r.at = later(log.Newest(&r.filter, opts.Replay, r.at, time.Now()), from)
 		}
+		r.unread = r.remote != nil || r.replaying()
 	}
 	return nil
 }
@@ -161,7 +163,7 @@ func (r *logReader) goOn(ctx context.Context, after string) (known bool, err err
 	if r.remote, r.history = o.remote, false; o.remote == nil {
 		r.at = o.at
 	}
-	r.position_, r.filter.Replay, r.missed, r.until = pos, nil, 0, eventlog.Pos{}
+	r.position_, r.unread, r.filter.Replay, r.missed, r.until = pos, false, nil, 0, eventlog.Pos{}
 	return true, nil
 }
 
@@ -274,7 +276,7 @@ func (r *logReader) readRemote() (m Message, ok bool) {
 		if e.Topic[0] == '$' || e.Delivery != Events {
 			continue
 		}
-		r.position_ = eventlog.Pos(e.Position)
+		r.position_, r.unread = eventlog.Pos(e.Position), false
 		if age := r.hub.rows.of(e.Topic).MaxAge; age > 0 && time.Since(e.Time) >= age {
 			if !r.history {
 				r.missed++
@@ -335,7 +337,7 @@ func (r *logReader) readEvent() (m Message, ok bool) {
 			m = r.hub.message(e)
 			m.Missed, r.missed = r.missed, 0
 			m.Replayed = replayed
-			r.position_ = r.hub.log.Public(e.Pos)
+			r.position_, r.unread = r.hub.log.Public(e.Pos), false
 			r.buffer[0] = eventlog.Entry{}
 			return m, true
 		}
@@ -348,7 +350,7 @@ func (r *logReader) readEvent() (m Message, ok bool) {
 			}
 		}
 		if res.Done {
-			r.position_, r.filter.Replay = r.hub.log.Public(r.at), nil
+			r.position_, r.unread, r.filter.Replay = r.hub.log.Public(r.at), false, nil
 			return m, false
 		}
 	}
@@ -391,6 +393,9 @@ func (r *logReader) position() string {
 			r.at, r.position_ = res.At, r.hub.log.Public(res.At)
 		}
 		r.buffer[0] = eventlog.Entry{}
+	}
+	if r.unread {
+		return ""
 	}
 	return r.position_.String()
 }

@@ -94,3 +94,57 @@ func TestPositionOfNewSubscription(t *testing.T) {
 		}
 	})
 }
+
+// TestPositionOfReplay: a position that is saved before anything of a Replay was read does not lie after it, also if the
+// client was connected before, and if it has reconnected since.
+func TestPositionOfReplay(t *testing.T) {
+	for _, c := range []struct {
+		name                 string
+		local, earlier, back bool
+	}{
+		{name: "in process", local: true},
+		{name: "first subscription"},
+		{name: "second subscription", earlier: true},
+		{name: "after a reconnect", earlier: true, back: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, nil)
+			for i := range 5 {
+				w.publish("chat.a", i)
+			}
+			client, link := w.connect(nil)
+			var from Subscriber = client
+			if c.local {
+				from = w.hub
+			}
+			if c.earlier {
+				w.follow(client, "other", nil)
+			}
+			s, err := from.Subscribe(t.Context(), "chat.*", &SubscribeOptions{Replay: 5})
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if c.back {
+				link.Cut()
+				time.Sleep(time.Minute)
+			}
+			again, err := from.Subscribe(t.Context(), "chat.*", &SubscribeOptions{Replay: 5, After: s.Position()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 5 {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				m, err := again.Next(ctx)
+				cancel()
+				if err != nil || string(m.Data) != fmt.Sprint(i) {
+					t.Fatalf("%s: message %d after %q is %s, %v", c.name, i, s.Position(), m.Data, err)
+				}
+			}
+			wantNext(t, s, "*chat.a 0")
+			if s.Position() == "" {
+				t.Errorf("%s: no position after a message", c.name)
+			}
+		})
+	}
+}

@@ -120,8 +120,9 @@ func (s *Subscription) runResync(ctx context.Context) error {
 
 // Position is where reading stands: after the last message that Next returned, or where the subscription began.
 // It moves on also while nothing is published here, so that a saved position does not age. It stays before a loss that no
-// message has told yet, or that Resync has not made good. It is empty before the first Resync, and as long as the hub has
-// not said where the subscription began: who continues there begins anew. It is safe for concurrent use.
+// message has told yet, or that Resync has not made good. It is empty before the first Resync, before the first message of a
+// Replay was read, and as long as the hub has not said where the subscription began: who continues there begins anew. It is
+// safe for concurrent use.
 func (s *Subscription) Position() string {
 	if s.blank.Load() {
 		return ""
