@@ -32,6 +32,7 @@ type Hub struct {
 	buffers  sync.Pool
 	ended    chan struct{} // closed when the hub has ended: readers in process read to the end
 
+	begun    time.Time     // for age
 	stats    counters
 	conns    atomic.Int64   // admitted, with those in their handshake
 	draining atomic.Bool    // Shutdown or Close has begun: clients are told to go elsewhere
@@ -59,8 +60,8 @@ func NewHub(opts *HubOptions) *Hub {
 		panic(err)
 	}
 	h := &Hub{
-		all: make(map[*Conn]struct{}), early: make(map[*Conn]struct{}), readers: make(map[*Subscription]struct{}),
-		ended: make(chan struct{}),
+		all: make(map[*Conn]struct{}), early: make(map[*Conn][]kicked), readers: make(map[*Subscription]struct{}),
+		begun: time.Now(), ended: make(chan struct{}),
 	}
 	if opts != nil {
 		h.opts = *opts
@@ -105,6 +106,9 @@ func (h *Hub) log_() *slog.Logger {
 
 // clean forgets what is too old, once a second.
 func (h *Hub) clean() {
+// age is the time since NewHub. It goes on evenly when somebody sets the clock.
+func (h *Hub) age() time.Duration { return time.Since(h.begun) }
+
 	h.wake(h.log.Expire(time.Now()))
 	h.mu.Lock()
 	defer h.mu.Unlock()
