@@ -172,13 +172,15 @@ func (c *Conn) Subscribe(topic string) error {
 // Close closes the connection now. The client reconnects after codes 4000–4499 and not after 4500–4999;
 // [CloseReconnect] and [CloseFinal] will do where the client tells no codes apart. Codes that may not be sent
 // (RFC 6455 §7.4) become 1011. reason is cut to 123 bytes. Only the first Close counts.
-func (c *Conn) Close(code int, reason string) {
+func (c *Conn) Close(code int, reason string) { c.close(sendable(code), reason, nil) }
+
+// sendable returns code, or 1011 if it may not be sent.
+func sendable(code int) int {
 	switch {
 	case code >= 3000 && code <= 4999, code >= 1000 && code <= 1003, code >= 1007 && code <= 1014:
-	default:
-		code = wire.CloseInternalError
+		return code
 	}
-	c.close(code, reason, nil)
+	return wire.CloseInternalError
 }
 
 // control sends a frame of the control lane.
