@@ -390,7 +390,7 @@ func (r *logReader) position() string {
 		// If nothing waits for the reader, its position is the head.
 		res := r.hub.log.Read(&r.filter, r.at, eventlog.Limit{Entries: 1, Bytes: 1, Now: time.Now()}, r.buffer[:0])
 		if res.Done && len(res.Entries) == 0 {
-			r.at, r.position_ = res.At, r.hub.log.Public(res.At)
+			r.at, r.position_, r.unread = res.At, r.hub.log.Public(res.At), false
 		}
 		r.buffer[0] = eventlog.Entry{}
 	}
