@@ -237,6 +237,13 @@ func (b *buffer) end(err error) {
 	b.wake()
 }
 
+// over is why nothing more is received, or nil.
+func (b *buffer) over() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
 // refusal is the end of a subscription that has never begun.
 func (b *buffer) refusal() error {
 	b.mu.Lock()

@@ -150,7 +150,8 @@ func (c *Client) Subscribe(ctx context.Context, topic string, opts *SubscribeOpt
 		return nil, fmt.Errorf("%w: SubscribeOptions.After has %d bytes, the limit is %d", ErrInvalid, n, maxPosition)
 	}
 	r := newRemoteReader(c, topic, opts)
-	s := &Subscription{src: r, resync: opts.Resync, stale: opts.Resync != nil && opts.After == ""}
+	s := newSubscription(r, opts)
+	s.stale = opts.Resync != nil && opts.After == ""
 	s.blank.Store(s.stale)
 	c.mu.Lock()
 	if c.ended != nil {
@@ -173,7 +174,7 @@ func (c *Client) Subscribe(ctx context.Context, topic string, opts *SubscribeOpt
 }
 
 // Context is done when the client has ended for good; [context.Cause] of it says why: ErrClosed after Close, or a
-// *[CloseError], or an error that wraps [ErrDenied].
+// *[CloseError], or an error that wraps [ErrDenied], or another that the package's documentation counts as final.
 func (c *Client) Context() context.Context { return c.ctx }
 
 // Close closes the connection and waits for the client's goroutines, about a second at most. What is not answered yet

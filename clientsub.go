@@ -29,7 +29,7 @@ type remoteReader struct {
 	replays  bool   // until then what comes is history that was asked for, not a continuation
 	parked   bool   // the application does not keep up: nothing is asked of the hub until it has
 	answered bool
-	over     bool
+	ended    bool
 	tries    int // to subscribe, since it was last confirmed
 	retry    *time.Timer
 }
@@ -45,7 +45,7 @@ func newRemoteReader(c *Client, topic string, opts *SubscribeOptions) *remoteRea
 // ask subscribes on the wire, if there is a connection. It needs mu, as do all that follow.
 func (c *Client) ask(r *remoteReader) {
 	s := c.session
-	if s == nil || r.num != 0 || r.parked || r.over {
+	if s == nil || r.num != 0 || r.parked || r.ended {
 		return
 	}
 	s.push(outgoing{frame: appendSub(c.number(s, r))})
@@ -175,7 +175,7 @@ func (r *remoteReader) again() {
 
 // end is the end for good. What is buffered can still be read.
 func (r *remoteReader) end(err error) {
-	r.over = true
+	r.ended = true
 	if r.retry != nil {
 		r.retry.Stop()
 	}
@@ -198,6 +198,8 @@ func (r *remoteReader) unpark() {
 		r.c.ask(r)
 	}
 }
+
+func (r *remoteReader) over() error { return r.buf.over() }
 
 func (r *remoteReader) restarted() bool { return r.buf.afterRestart() }
 
@@ -229,7 +231,7 @@ func (r *remoteReader) seek(after string) bool {
 func (r *remoteReader) close() {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	if r.over {
+	if r.ended {
 		r.buf.end(errSubscriptionClosed)
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -60,12 +61,18 @@ func TestSecretsAreNotShown(t *testing.T) {
 		})
 		var token atomic.Value
 		token.Store("s3cret-good")
+		var mu sync.Mutex
 		var told []string
+		tell := func(s string) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, s)
+		}
 		link := f.net.Link()
 		opts := f.options(link)
 		opts.Logger = j.logger()
 		opts.Token = func(context.Context) (string, error) { return token.Load().(string), nil }
-		opts.OnState = func(err error) { told = append(told, fmt.Sprint(err)) }
+		opts.OnState = func(err error) { tell(fmt.Sprint(err)) }
 		c, err := Dial(context.Background(), "ws://ada:s3cret-user@hub/x?q=s3cret-query", opts)
 		if err != nil {
 			t.Fatal(err)
@@ -80,7 +87,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		defer f.srv.Close()
 		token.Store("s3cret-bad")
 		<-c.Context().Done()
-		told = append(told, context.Cause(c.Context()).Error())
+		tell(context.Cause(c.Context()).Error())
 		link.Blackhole()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -88,7 +95,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		told = append(told, err.Error())
+		tell(err.Error())
 		link.Heal() // net/http goes on dialling
 		synctest.Wait()
 		for _, s := range append(told, j.String()) {

@@ -29,7 +29,8 @@ func (h *Hub) Subscribe(ctx context.Context, topic string, opts *SubscribeOption
 		hub: h, name: topic, shard: h.place(), events: h.rows.events(topic), states: h.rows.state(topic),
 		woken: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	s := &Subscription{src: r, local: r, resync: opts.Resync}
+	s := newSubscription(r, opts)
+	s.local = r
 	r.peer = &peer{local: s}
 	h.mu.Lock()
 	if h.closed.Load() {
@@ -398,6 +399,15 @@ func (r *logReader) position() string {
 		return ""
 	}
 	return r.position_.String()
+}
+
+func (r *logReader) over() error {
+	select {
+	case <-r.hub.ended:
+		return fmt.Errorf("%w: the hub", ErrClosed)
+	default:
+		return nil
+	}
 }
 
 func (r *logReader) restarted() bool { return false }

@@ -50,7 +50,8 @@ type SubscribeOptions struct {
 	// first message has Missed set, or Resync is called.
 	After string
 	// Resync loads a snapshot: at the start unless After could be honoured, and after each gap, before later messages are
-	// handed out. It runs inside Next. It returns the position of the snapshot, the ID of the last message that is in it or what
+	// handed out. It runs inside Next; its ctx is done also when the subscription is closed. An error that wraps [ErrDenied]
+	// ends the reading; after any other it is called again, while there is a hub or client to read from. It returns the position of the snapshot, the ID of the last message that is in it or what
 	// Position said, and reading continues there; or "" to continue with whatever was published since Resync was
 	// called, which joins without a loss only if the snapshot's store is written before Publish, and may repeat messages.
 	Resync func(ctx context.Context) (after string, err error)

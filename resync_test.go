@@ -300,3 +300,51 @@ func TestResyncSpread(t *testing.T) {
 		}
 	})
 }
+
+// A Resync that fails, or that waits, does not keep who reads from the end of the subscription.
+func TestResyncEnds(t *testing.T) {
+	for _, local := range []bool{false, true} {
+		for _, waits := range []bool{false, true} {
+			for _, closed := range []bool{false, true} {
+				if waits && !closed {
+					continue // the snapshot may still come, and what is waiting after it
+				}
+				name := fmt.Sprintf("local %t, waits %t, closed %t", local, waits, closed)
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, nil)
+					c, _ := w.connect(nil)
+					var from Subscriber = c
+					end := c.Close
+					if local {
+						from, end = w.hub, w.hub.Close
+					}
+					s, err := from.Subscribe(t.Context(), "a", &SubscribeOptions{Resync: func(ctx context.Context) (string, error) {
+						if waits {
+							<-ctx.Done()
+						}
+						return "", errors.New("the database is down")
+					}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if closed {
+						end = s.Close
+					}
+					time.AfterFunc(time.Minute, func() { end() })
+					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+					defer cancel()
+					begin := time.Now()
+					for _, e := range s.Messages(ctx) {
+						err = e
+					}
+					if d := time.Since(begin); d > time.Minute+backoffCap || closed && d > time.Minute {
+						t.Errorf("%s: reading has ended after %s", name, d)
+					}
+					if closed != (err == nil) || !closed && !errors.Is(err, ErrClosed) {
+						t.Errorf("%s: the end is %v", name, err)
+					}
+				})
+			}
+		}
+	}
+}

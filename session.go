@@ -69,7 +69,7 @@ func (c *Client) greet(s *session, hello wire.Request) {
 	size := len(wire.AppendRequest(nil, hello))
 	var rest [][]byte
 	for _, r := range c.subs {
-		if r.parked || r.over {
+		if r.parked || r.ended {
 			continue
 		}
 		req := c.number(s, r)

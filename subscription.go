@@ -1,6 +1,7 @@
 package hotline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -15,6 +16,8 @@ type Subscription struct {
 	src     source
 	local   *logReader // src, if it reads the log of this process
 	reading atomic.Bool
+	life    context.Context // if there is a Resync: done when the subscription is closed
+	end     context.CancelFunc
 	blank   atomic.Bool // the snapshot that it begins with was not loaded yet: there is nothing to continue from
 
 	// Owned by whoever reads.
@@ -31,6 +34,8 @@ type source interface {
 	position() string
 	// restarted reports whether the last loss was that of a hub which has restarted, so that every client has one now.
 	restarted() bool
+	// over is why there will be nothing more but what is waiting already, or nil.
+	over() error
 	// seek makes reading go on after a position; empty: after the last loss. It reports whether that is known.
 	seek(after string) bool
 	close()
@@ -51,6 +56,14 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[Message, error] {
 			}
 		}
 	}
+}
+
+func newSubscription(src source, opts *SubscribeOptions) *Subscription {
+	s := &Subscription{src: src, resync: opts.Resync}
+	if s.resync != nil {
+		s.life, s.end = context.WithCancel(context.Background())
+	}
+	return s
 }
 
 // errSubscriptionClosed is the ErrClosed of a subscription that its own Close ended.
@@ -92,13 +105,20 @@ func (s *Subscription) Next(ctx context.Context) (Message, error) {
 	}
 }
 
-// runResync loads a snapshot if one is due, until it succeeds. Temporary errors are tried again, and so is a loss
-// during it, more slowly each time. After a restart of the hub, when all its clients do the same, none begins at once.
+// runResync loads a snapshot if one is due, until it succeeds or the subscription is closed, or fails and there is nothing
+// more to come. Temporary errors are tried again, and so is a loss during it, more slowly each time. After a restart of the
+// hub, when all its clients do the same, none begins at once.
 func (s *Subscription) runResync(ctx context.Context) error {
-	for s.stale && s.resync != nil {
+	if !s.stale || s.resync == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	for s.stale {
 		if s.tries > 0 || s.src.restarted() {
 			if err := pause(ctx, backoff(max(s.tries-1, 0))); err != nil {
-				return err
+				return cmp.Or(s.closed(), err)
 			}
 		}
 		s.tries++
@@ -106,14 +126,24 @@ func (s *Subscription) runResync(ctx context.Context) error {
 		switch {
 		case errors.Is(err, ErrDenied):
 			return err
-		case err != nil:
-			if ctx.Err() != nil {
-				return cause(ctx)
-			}
-		case s.src.seek(after):
+		case s.closed() != nil:
+			return s.closed()
+		case err != nil && ctx.Err() != nil:
+			return cause(ctx)
+		case err == nil && s.src.seek(after):
 			s.stale, s.missed = false, 0
 			s.blank.Store(false)
+		case s.src.over() != nil:
+			return s.src.over()
 		}
+	}
+	return nil
+}
+
+// closed is why a Resync is given up whatever it returns, or nil.
+func (s *Subscription) closed() error {
+	if s.life.Err() != nil {
+		return errSubscriptionClosed
 	}
 	return nil
 }
@@ -133,6 +163,9 @@ func (s *Subscription) Position() string {
 // Close ends the subscription. It can be called twice, and from any goroutine. It returns nil.
 func (s *Subscription) Close() error {
 	s.src.close()
+	if s.end != nil {
+		s.end()
+	}
 	return nil
 }
 
