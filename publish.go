@@ -157,7 +157,7 @@ const (
 
 // dispatch wakes shards for an entry that was stored now.
 func (h *Hub) dispatch(wake eventlog.Wake, now time.Time) {
-	at := now.UnixNano()
+	at := int64(now.Sub(h.begun))
 	for shards := wake.Shards; shards != 0; shards &= shards - 1 {
 		sh := h.shards[bits.TrailingZeros64(shards)]
 		quiet := at-sh.lastServed.Swap(at) >= int64(serveAfter)

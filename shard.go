@@ -35,7 +35,7 @@ type shard struct {
 	stopped atomic.Bool
 	parked  atomic.Bool // run has ended, or is about to, and poke starts it again: whoever changes it to false
 
-	lastServed atomic.Int64 // when something was published that it slept through, Unix nanoseconds
+	lastServed atomic.Int64 // Hub.age when something was published that it slept through
 
 	owner sync.Mutex // of whoever owns what follows: run, and while that sleeps a publisher
 
