@@ -178,8 +178,8 @@ func (h *Hub) greet(c *Conn, r *http.Request) {
 		return
 	}
 	c.identity = id
-	if !h.register(c) {
-		h.turnAway(c, c.because(wire.CloseRestart, told(errShutdown), errShutdown))
+	if why := h.register(c); why != nil {
+		h.turnAway(c, why)
 		return
 	}
 	c.starting.req = first.req

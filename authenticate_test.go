@@ -1,6 +1,7 @@
 package hotline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -75,5 +76,39 @@ func TestDatabaseDown(t *testing.T) {
 		}
 		answer = nil
 		w.client("a").want("ok 1")
+	})
+}
+
+// Kick reaches also who is being authenticated, by what was true before the kick; nobody else, and nobody later.
+func TestKickWhileAuthenticating(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		w := newWorld(t, &HubOptions{Authenticate: func(_ *http.Request, token string) (Identity, error) {
+			<-gate
+			return Identity{User: token}, nil
+		}})
+		dial := func(user string) *testClient {
+			c := w.dial(nil, wire.Protocol)
+			c.send(helloFrame(user))
+			synctest.Wait()
+			return c
+		}
+		ada, bob := dial("ada"), dial("bob")
+		if err := w.hub.Kick(context.Background(), "ada", CloseFinal, "banned"); err != nil {
+			t.Fatal(err)
+		}
+		close(gate)
+		synctest.Wait()
+		if n := w.hub.Stats().Conns; n != 1 {
+			t.Fatalf("%d connections are open, want bob's alone", n)
+		}
+		if code, reason, _ := ada.closed(); code != CloseFinal || reason != "banned" {
+			t.Errorf("closed with %d %q", code, reason)
+		}
+		bob.want("welcome")
+		dial("ada").want("welcome")
+		if s := w.hub.Stats(); s.Opened != 2 || s.Refused != 1 {
+			t.Errorf("%d opened, %d refused", s.Opened, s.Refused)
+		}
 	})
 }

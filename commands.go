@@ -217,7 +217,7 @@ func (c *Conn) onPong(context.Context, []byte) {
 func (c *Conn) pong() {
 	c.received()
 	if at := c.pinged.Swap(0); at != 0 {
-		c.hub.stats.ping(time.Duration(time.Now().UnixNano() - at))
+		c.hub.stats.ping(c.hub.age() - time.Duration(at))
 		c.pinged.Store(0)
 	}
 }

@@ -51,10 +51,10 @@ type Conn struct {
 	blocked  atomic.Bool  // the socket is full
 	sending  atomic.Int64 // bytes of Send that the shard has not taken
 	owed     atomic.Int64 // bytes that it has taken, can't make again, and keeps until a write is over
-	lastRead atomic.Int64 // when something was received or a hook ended, Unix nanoseconds
+	lastRead atomic.Int64 // Hub.age when something was received or a hook ended
 	lastSent atomic.Int64 // when a full socket took something
 	working  atomic.Bool  // a command runs, so nothing is read
-	pinged   atomic.Int64 // when the ping that is not answered was sent
+	pinged   atomic.Int64 // when the ping that is not answered was sent; 0: there is none
 
 	mu       sync.Mutex
 	ctl      []byte // control lane: whole frames
@@ -172,13 +172,15 @@ func (c *Conn) Subscribe(topic string) error {
 // Close closes the connection now. The client reconnects after codes 4000–4499 and not after 4500–4999;
 // [CloseReconnect] and [CloseFinal] will do where the client tells no codes apart. Codes that may not be sent
 // (RFC 6455 §7.4) become 1011. reason is cut to 123 bytes. Only the first Close counts.
-func (c *Conn) Close(code int, reason string) {
+func (c *Conn) Close(code int, reason string) { c.close(sendable(code), reason, nil) }
+
+// sendable returns code, or 1011 if it may not be sent.
+func sendable(code int) int {
 	switch {
 	case code >= 3000 && code <= 4999, code >= 1000 && code <= 1003, code >= 1007 && code <= 1014:
-	default:
-		code = wire.CloseInternalError
+		return code
 	}
-	c.close(code, reason, nil)
+	return wire.CloseInternalError
 }
 
 // control sends a frame of the control lane.
@@ -241,8 +243,8 @@ func (c *Conn) waitLane() {
 	}
 }
 
-func (c *Conn) received()   { c.lastRead.Store(time.Now().UnixNano()) }
-func (c *Conn) progressed() { c.lastSent.Store(time.Now().UnixNano()) }
+func (c *Conn) received()   { c.lastRead.Store(int64(c.hub.age())) }
+func (c *Conn) progressed() { c.lastSent.Store(int64(c.hub.age())) }
 
 // schedule starts the clock of the pings, and that of the identity.
 func (c *Conn) schedule() {
@@ -274,7 +276,7 @@ func (sh *shard) tick(p *peer) {
 	if p.gone || p.ending {
 		return
 	}
-	now := time.Now().UnixNano()
+	now := int64(sh.hub.age())
 	interval, grace := int64(sh.hub.limits.PingInterval), int64(pongGrace)
 	sent := c.pinged.Load()
 	if sent != 0 && c.lastRead.Load() < sent {

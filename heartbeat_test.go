@@ -1,6 +1,10 @@
 package hotline
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,5 +31,28 @@ func TestPingInterval(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestClockIsSet: what a connection's life hangs on is measured by a clock that nobody sets. No test can set the other
+// one, so this looks for what would read it: a time that is kept as a number has lost the monotonic reading.
+func TestClockIsSet(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range []string{".UnixNano()", ".UnixMilli()", "time.Unix(0,"} {
+			if bytes.Contains(text, []byte(call)) {
+				t.Errorf("%s uses %s", file, call)
+			}
+		}
 	}
 }

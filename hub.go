@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gohotline/hotline/internal/eventlog"
 	"github.com/gohotline/hotline/internal/frame"
+	"github.com/gohotline/hotline/internal/wire"
 )
 
 // Hub fans out what is published to whoever is subscribed. It is an [http.Handler]: mount it in the server that you
@@ -30,6 +32,7 @@ type Hub struct {
 	keys     keys
 	deflater *frame.Deflater
 	buffers  sync.Pool
+	begun    time.Time     // for age
 	ended    chan struct{} // closed when the hub has ended: readers in process read to the end
 
 	stats    counters
@@ -44,7 +47,7 @@ type Hub struct {
 
 	mu      sync.Mutex
 	all     map[*Conn]struct{}
-	early   map[*Conn]struct{} // not yet authenticated
+	early   map[*Conn][]kicked // not yet authenticated, and who was kicked meanwhile
 	closing bool               // Shutdown or Close has begun
 	readers map[*Subscription]struct{}
 	janitor *time.Timer
@@ -59,8 +62,8 @@ func NewHub(opts *HubOptions) *Hub {
 		panic(err)
 	}
 	h := &Hub{
-		all: make(map[*Conn]struct{}), early: make(map[*Conn]struct{}), readers: make(map[*Subscription]struct{}),
-		ended: make(chan struct{}),
+		all: make(map[*Conn]struct{}), early: make(map[*Conn][]kicked), readers: make(map[*Subscription]struct{}),
+		begun: time.Now(), ended: make(chan struct{}),
 	}
 	if opts != nil {
 		h.opts = *opts
@@ -103,6 +106,9 @@ func (h *Hub) log_() *slog.Logger {
 	return slog.Default()
 }
 
+// age is the time since NewHub. It goes on evenly when somebody sets the clock.
+func (h *Hub) age() time.Duration { return time.Since(h.begun) }
+
 // clean forgets what is too old, once a second.
 func (h *Hub) clean() {
 	h.wake(h.log.Expire(time.Now()))
@@ -131,7 +137,7 @@ func (h *Hub) meet(c *Conn) bool {
 	if h.closing {
 		return false
 	}
-	h.early[c] = struct{}{}
+	h.early[c] = nil
 	if limit := h.limits.HelloTimeout; limit != never {
 		c.sock.SetReadDeadline(time.Now().Add(limit))
 	}
@@ -148,14 +154,18 @@ func (h *Hub) hurry() {
 	}
 }
 
-// register makes a connection known that is authenticated; false: the hub is closing.
-func (h *Hub) register(c *Conn) bool {
+// register makes a connection known that is authenticated, or says why it is not to be.
+func (h *Hub) register(c *Conn) *closing {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	kicks := h.early[c]
 	delete(h.early, c)
 	c.sock.SetReadDeadline(time.Time{})
 	if h.closing {
-		return false
+		return c.because(wire.CloseRestart, told(errShutdown), errShutdown)
+	}
+	if i := slices.IndexFunc(kicks, func(k kicked) bool { return k.user == c.identity.User }); i >= 0 {
+		return c.because(kicks[i].code, kicks[i].reason, nil)
 	}
 	h.all[c] = struct{}{}
 	h.stats.opened.Add(1)
@@ -166,7 +176,7 @@ func (h *Hub) register(c *Conn) bool {
 		c.shard.markDirty(c.peer)
 	})
 	h.log_().Debug("hotline: connected", "conn", c.id, "user", c.identity.User)
-	return true
+	return nil
 }
 
 // forget is the end of a connection.
@@ -237,11 +247,23 @@ func (h *Hub) Kick(ctx context.Context, user string, code int, reason string) er
 }
 
 func (h *Hub) kick(user string, code int, reason string) {
+	h.mu.Lock()
+	for c, before := range h.early { // Authenticate may have decided by what was true before
+		h.early[c] = append(before, kicked{user, sendable(code), reason})
+	}
+	h.mu.Unlock()
 	for _, c := range h.snapshot() {
 		if c.identity.User == user {
 			c.Close(code, reason)
 		}
 	}
+}
+
+// kicked is a user who was kicked while a connection was being authenticated.
+type kicked struct {
+	user   string
+	code   int
+	reason string
 }
 
 // message makes a Message of an entry.

@@ -34,7 +34,7 @@ type peer struct {
 	cur    eventlog.Pos // the stream is sent up to here; while live at least to the shard's position
 	st     uint64       // State changes likewise
 	told   eventlog.Pos // the last position of an at frame
-	pinged int64        // when the last ping was sent, Unix nanoseconds
+	pinged int64        // Hub.age when the last ping was sent; 0: none was
 	subs   []*sub
 	turns  int // whose turn it is among the subscriptions that join
 

@@ -19,7 +19,7 @@ type socket struct {
 	raw     syscall.RawConn // nil: writes block
 	records bool            // TLS: a write that is cut short by its deadline breaks the connection
 
-	last atomic.Int64 // nothing is written after that moment, Unix nanoseconds; 0: there is none
+	last atomic.Pointer[time.Time] // nothing is written after that moment; nil: there is none
 }
 
 // tlsRecord is the most that one TLS record carries (RFC 8446 §5.1). Writing more at a time saves nothing, and a write
@@ -55,8 +55,8 @@ func (s *socket) writeAll(b []byte, timeout time.Duration, progressed func()) er
 	defer s.SetWriteDeadline(time.Time{})
 	for {
 		s.SetWriteDeadline(time.Now().Add(timeout))
-		if last := s.last.Load(); last != 0 {
-			s.SetWriteDeadline(time.Unix(0, last))
+		if last := s.last.Load(); last != nil {
+			s.SetWriteDeadline(*last)
 		}
 		var n int
 		var err error
@@ -77,7 +77,7 @@ func (s *socket) writeAll(b []byte, timeout time.Duration, progressed func()) er
 		case err == nil && len(b) == 0:
 			return nil
 		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded) && n > 0 && !s.records && s.last.Load() == 0:
+		case errors.Is(err, os.ErrDeadlineExceeded) && n > 0 && !s.records && s.last.Load() == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return errNoProgress
 		default:
@@ -89,7 +89,7 @@ func (s *socket) writeAll(b []byte, timeout time.Duration, progressed func()) er
 // finish bounds what is being written and what will be: progress makes it no longer.
 func (s *socket) finish(within time.Duration) {
 	last := time.Now().Add(within)
-	s.last.Store(last.UnixNano()) // before: whoever sets another deadline looks for this one then
+	s.last.Store(&last) // before: whoever sets another deadline looks for this one then
 	s.SetWriteDeadline(last)
 }
 
