@@ -51,6 +51,7 @@
 // ctx allows, is a CPU so starved that the log would overtake the hub's own goroutines. Memory is bounded by
 //
 //	log 64 MiB + kept messages 64 MiB + State values 256 MiB + idempotency keys 32 MiB + pending State and Signals 16 MiB
+//	+ who is subscribed by patterns, topic by topic: 4 MiB a CPU
 //	+ connections × (8 KiB + 2 × window 64 KiB + control lane + 128 B a subscription)
 //
 // where the window is spent only by connections that are being written to and do not read: what is on its way to a

@@ -206,3 +206,23 @@ func (p *peer) find(num int64) *sub {
 	}
 	return nil
 }
+
+// listed bounds the lists of members by wildcards: each topic has one, and clients make topics. When they are too long
+// together they are forgotten, and made again for the topics that something is published to.
+type listed struct {
+	topics []*eventlog.Members
+	n      int // members on the lists
+}
+
+const maxListed = 1 << 20 // 4 MiB
+
+func (l *listed) add(m *eventlog.Members) {
+	if l.n += len(m.All) + 8; l.n > maxListed { // a short list has its cost too
+		for _, old := range l.topics {
+			old.All, old.Gen = nil, 0
+		}
+		clear(l.topics)
+		l.topics, l.n = l.topics[:0], len(m.All)+8
+	}
+	l.topics = append(l.topics, m)
+}

@@ -47,6 +47,7 @@ type shard struct {
 	free     []uint32     // slots
 	trie     pattern.Trie[uint32]
 	gen      uint64 // of the wildcard subscriptions
+	listed   listed // by wildcards, of topics
 	items    []item // what peer.pending counts
 	trimAt   int    // so many are looked through
 	dirty    []*peer
@@ -231,7 +232,7 @@ func (sh *shard) live(m eventlog.Live) {
 	in := &sh.inbox
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.liveBytes += len(m.Entry.Frame) + 64; in.liveBytes > liveBytes/sh.hub.shardN {
+	if in.liveBytes += len(m.Entry.Frame) + 64; in.liveBytes > liveBytes/sh.hub.shardN && len(in.live) > 0 {
 		in.liveBytes -= len(m.Entry.Frame) + 64
 		if m.Value == nil {
 			sh.hub.stats.droppedOverflow.Add(1)
@@ -430,6 +431,7 @@ func (sh *shard) members(t *eventlog.Topic) []uint32 {
 	if m.Gen, m.All = sh.gen, m.Exact; len(sh.slots) > len(m.Exact) {
 		slices.Sort(sh.slots)
 		m.All = slices.Clone(slices.Compact(sh.slots))
+		sh.listed.add(m)
 	}
 	return m.All
 }

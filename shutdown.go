@@ -56,7 +56,8 @@ func (h *Hub) spread(ctx context.Context, n int) time.Duration {
 }
 
 // Close is Shutdown without the drain. No goroutine or socket of the hub is left when it returns. It can be called
-// twice, also while Shutdown runs, which it cuts short. It returns nil.
+// twice, also while Shutdown runs, which it cuts short. It returns nil. Like Shutdown it waits for the hooks: it is not to
+// be called from one.
 func (h *Hub) Close() error {
 	if h.beginClose() {
 		h.finish()
