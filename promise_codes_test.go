@@ -283,7 +283,9 @@ func TestP7ClosedByClient(t *testing.T) {
 		if err := <-ended; err == nil || errors.Is(err, ErrClosed) {
 			t.Errorf("cut: OnDisconnect got %v", err)
 		}
-		w.client("a").ws.CloseNow()
+		c = w.client("a")
+		c.want("ok 1")
+		c.ws.CloseNow()
 		if err := <-ended; !errors.Is(err, errCut) {
 			t.Errorf("gone: OnDisconnect got %v", err)
 		}
