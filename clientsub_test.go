@@ -446,3 +446,23 @@ func alongsideLog(t *testing.T, w *world, s *Subscription, rng *rand.Rand) {
 }
 
 var priceTopics = map[string]TopicOptions{"price.>": {Delivery: State}}
+
+// A reader in process takes signals while it waits, and none after that.
+func TestSignalsWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &HubOptions{Topics: map[string]TopicOptions{"typing": {Delivery: Signals}}})
+		s, err := w.hub.Subscribe(t.Context(), "typing", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		wantNothing(t, s, time.Second)
+		w.publish("typing", "stale")
+		synctest.Wait()
+		go func() {
+			time.Sleep(time.Second)
+			w.publish("typing", "now")
+		}()
+		wantNext(t, s, `typing "now"`)
+	})
+}

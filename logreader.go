@@ -77,6 +77,7 @@ type logReader struct {
 	stUpTo    uint64       // changes that were there before the subscription
 	lost      eventlog.Pos // where the last loss ended
 	missed    int          // to be told with the next message
+	unknown   string       // the position that was given, while the loss is that it is not known
 	turn      bool         // State is looked at first
 	waiting   bool         // signals are taken
 	signals   []Message
@@ -130,7 +131,7 @@ func (r *logReader) begin(ctx context.Context, opts *SubscribeOptions, from even
 			return nil
 		}
 		if r.events {
-			r.missed = 1
+			r.missed, r.unknown = 1, opts.After
 		}
 	}
 	r.position_ = log.Public(r.at)
@@ -209,12 +210,12 @@ func (r *logReader) next(ctx context.Context) (Message, error) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return Message{}, cause(ctx)
+			return Message{}, r.interrupted(ctx)
 		}
 		select {
 		case <-r.woken:
 		case <-ctx.Done():
-			return Message{}, cause(ctx)
+			return Message{}, r.interrupted(ctx)
 		case <-r.done:
 			return Message{}, errSubscriptionClosed
 		case <-r.hub.ended:
@@ -297,6 +298,14 @@ func (r *logReader) readRemote() (m Message, ok bool) {
 	return m, false
 }
 
+// interrupted is for a reader that waits no longer: it takes no signals then.
+func (r *logReader) interrupted(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = false
+	return cause(ctx)
+}
+
 // cause is ctx's error and why.
 func cause(ctx context.Context) error {
 	if c := context.Cause(ctx); c != ctx.Err() {
@@ -336,7 +345,7 @@ func (r *logReader) readEvent() (m Message, ok bool) {
 		if len(res.Entries) > 0 {
 			e := &res.Entries[0]
 			m = r.hub.message(e)
-			m.Missed, r.missed = r.missed, 0
+			m.Missed, r.missed, r.unknown = r.missed, 0, ""
 			m.Replayed = replayed
 			r.position_, r.unread = r.hub.log.Public(e.Pos), false
 			r.buffer[0] = eventlog.Entry{}
@@ -351,7 +360,9 @@ func (r *logReader) readEvent() (m Message, ok bool) {
 			}
 		}
 		if res.Done {
-			r.position_, r.unread, r.filter.Replay = r.hub.log.Public(r.at), false, nil
+			if r.filter.Replay = nil; r.missed == 0 { // else it stays before a loss that was not told yet
+				r.position_, r.unread = r.hub.log.Public(r.at), false
+			}
 			return m, false
 		}
 	}
@@ -387,7 +398,7 @@ func (r *logReader) readState() (m Message, ok bool) {
 func (r *logReader) position() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.replaying() && r.events && r.remote == nil {
+	if !r.replaying() && r.events && r.remote == nil && r.missed == 0 {
 		// If nothing waits for the reader, its position is the head.
 		res := r.hub.log.Read(&r.filter, r.at, eventlog.Limit{Entries: 1, Bytes: 1, Now: time.Now()}, r.buffer[:0])
 		if res.Done && len(res.Entries) == 0 {
@@ -395,8 +406,11 @@ func (r *logReader) position() string {
 		}
 		r.buffer[0] = eventlog.Entry{}
 	}
-	if r.unread {
+	switch {
+	case r.unread:
 		return ""
+	case r.missed > 0 && r.unknown != "":
+		return r.unknown
 	}
 	return r.position_.String()
 }

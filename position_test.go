@@ -148,3 +148,38 @@ func TestPositionOfReplay(t *testing.T) {
 		})
 	}
 }
+
+// TestPositionBeforeLossInProcess is the same for a reader in the hub's own process.
+func TestPositionBeforeLossInProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &HubOptions{Limits: Limits{LogAge: 10 * time.Second}})
+		subscribe := func(after string) *Subscription {
+			s, err := w.hub.Subscribe(t.Context(), "chat.*", &SubscribeOptions{After: after})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Close() })
+			return s
+		}
+		s := subscribe("1.1") // of another life of the log
+		wantNothing(t, s, time.Second)
+		if at := s.Position(); at != "1.1" {
+			t.Errorf("the position is %s, before anybody was told that 1.1 is unknown", at)
+		}
+		w.publish("chat.a", 1)
+		wantNext(t, s, "+1 chat.a 1")
+		before := s.Position()
+		w.publish("chat.a", 2)
+		time.Sleep(5 * time.Minute)
+		wantNothing(t, s, time.Second) // it has aged out unread
+		if at := s.Position(); at != before {
+			t.Errorf("the position is %s, want %s, before the loss", at, before)
+		}
+		w.publish("chat.a", 3)
+		wantNext(t, subscribe(s.Position()), "+1 chat.a 3")
+		wantNext(t, s, "+1 chat.a 3")
+		if at := s.Position(); at != w.hub.Position() {
+			t.Errorf("the position is %s, want %s", at, w.hub.Position())
+		}
+	})
+}
