@@ -79,6 +79,9 @@ func (l *link) Read(p []byte) (int, error) {
 	if n > 0 {
 		l.lastRead.Store(int64(time.Since(l.opened)))
 	}
+	if err == io.EOF {
+		err = errCut // or a message that it cuts short would be taken for a whole one
+	}
 	return n, err
 }
 
