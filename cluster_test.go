@@ -102,6 +102,7 @@ func TestTwoHubs(t *testing.T) {
 			a.want(want)
 			b.want(want)
 		}
+		synctest.Wait() // so that nobody is being written to, who would be behind for that moment and miss a signal
 		c.worlds[0].publish("typing", "x")
 		a.want(`typing "x"`)
 		b.want(`typing "x"`)

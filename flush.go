@@ -164,14 +164,15 @@ func (sh *shard) rewind(p *peer, k int) {
 		p.conn.owed.Store(int64(len(p.out)))
 	}
 	items = items[own+1:]
-	cur, st := eventlog.Pos{}, uint64(0)
-	behind := false
+	var cur eventlog.Pos // of the first event and the first value: zero may be a place, too
+	var st uint64
+	events, states := false, false
 	for j := len(items) - 1; j >= 0; j-- {
 		switch it := &sh.items[items[j]]; it.kind {
 		case itemEvent:
-			cur, behind = it.before, true
+			cur, events = it.before, true
 		case itemState:
-			st, behind = it.order-1, true
+			st, states = it.order-1, true
 		case itemSignal:
 			if p.stalled || len(p.out)+len(it.entry.Frame) > sh.hub.limits.WindowBytes/2 {
 				sh.hub.stats.droppedBehind.Add(1)
@@ -180,16 +181,16 @@ func (sh *shard) rewind(p *peer, k int) {
 			}
 		}
 	}
-	if !behind {
+	if !events && !states {
 		return
 	}
 	if p.live {
 		sh.goBehind(p, sh.cur, sh.st)
 	}
-	if cur != (eventlog.Pos{}) {
+	if events {
 		p.cur = cur
 	}
-	if st != 0 {
+	if states {
 		p.st = st
 	}
 }
