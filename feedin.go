@@ -208,6 +208,14 @@ type repair struct{ after, upTo uint64 }
 
 func (r *repair) covers(seq uint64) bool { return r.after < seq && seq <= r.upTo }
 
+// add makes it remember a range also, or, if a hole lies between the two, instead.
+func (r *repair) add(after, upTo uint64) {
+	if r.after < r.upTo && after <= r.upTo && upTo >= r.after {
+		after, upTo = min(after, r.after), max(upTo, r.upTo)
+	}
+	r.after, r.upTo = after, upTo
+}
+
 func (r *repair) passed(seq uint64) {
 	if seq > r.upTo {
 		*r = repair{}
@@ -274,7 +282,7 @@ func (f *feed) repairLoss(p string, after, upTo uint64) {
 		}
 		f.deliver(e)
 	}, func(uint64) {})
-	if f.repaired = (repair{after, upTo}); !ok || len(holes) > 0 {
+	if f.repaired.add(after, upTo); !ok || len(holes) > 0 {
 		f.lose(p)
 	}
 }

@@ -81,7 +81,13 @@ func (c *Conn) continues(pushed []subscribing, after string) *continued {
 		case o.remote == nil:
 			return nil
 		case !denied:
-			return &continued{remote: o.remote, after: after}
+			x := &continued{remote: o.remote, after: after}
+			for i := range pushed {
+				if r := &pushed[i]; r.err == nil && r.cause != wire.CauseDenied {
+					x.nums = append(x.nums, r.num)
+				}
+			}
+			return x
 		}
 	}
 }

@@ -3,6 +3,7 @@ package hotline
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gohotline/hotline/internal/eventlog"
@@ -201,8 +202,11 @@ type write struct {
 	done chan struct{} // closed then
 }
 
-// end gives it up.
+// end gives it up, once.
 func (x *resuming) end(h *Hub) {
+	if x.over {
+		return
+	}
 	if x.over = true; x.pushed == nil {
 		h.feed.unfollow(x.name)
 	}
@@ -350,8 +354,8 @@ func (sh *shard) turnRemote(p *peer) {
 	var pushed []int64
 	p.dirty = true // it is written below, and not queued for it
 	for _, s := range p.subs {
-		if s.num > 0 {
-			continue
+		if !slices.Contains(p.remote.nums, s.num) {
+			continue // it begins now, as any other
 		}
 		pushed = append(pushed, s.num)
 		if s.joined {
@@ -364,10 +368,10 @@ func (sh *shard) turnRemote(p *peer) {
 			sh.walk(p, s, &room)
 		}
 		if all = all && !s.walking; !s.walking {
-			s.joined, s.cause = true, ""
-			if s.states {
-				p.st = max(p.st, s.st)
+			if s.states && !p.joinedStates() {
+				p.st = max(p.st, s.st) // nobody else needs what it has read
 			}
+			s.joined, s.cause = true, ""
 			pos, _ := wire.ParsePos(p.remote.after) // it was found in the store
 			sh.say(p, wire.AppendOK(nil, s.num, pos))
 		}

@@ -1,0 +1,148 @@
+package hotline
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// reconnects connects to a hub with nothing but the position of what the server subscribes.
+func (c *cluster) reconnects(i int, after string) *testClient {
+	c.only.Store(int32(i))
+	defer c.only.Store(-1)
+	cl := c.dial(nil, wire.Protocol)
+	cl.send(fmt.Sprintf(`{"op":"hello","after":%q}`, after))
+	cl.want("welcome")
+	return cl
+}
+
+// What the server subscribes and whose history is not for the client begins now, also where the rest is read from the store.
+func TestPushedHistoryDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{
+			Limits: calm,
+			OnConnect: func(_ context.Context, c *Conn) {
+				_ = c.Subscribe("open")
+				_ = c.Subscribe("secret")
+			},
+			AuthorizeHistory: func(_ context.Context, _ *Conn, topic string, _ time.Time) error {
+				if topic == "secret" {
+					return ErrDenied
+				}
+				return nil
+			},
+		})
+		a := c.reconnects(0, "")
+		a.want("push -1 open", "push -2 secret", "ok -1", "ok -2")
+		c.worlds[0].publish("open", 0)
+		pos := a.next().ID
+		a.close()
+		c.worlds[0].publish("open", 1) // the other hub follows from here on
+		d := c.reconnects(1, "")
+		d.want("push -1 open", "push -2 secret", "ok -1", "ok -2")
+		for i := range 3 {
+			c.worlds[0].publish("secret", fmt.Sprint("before ", i))
+		}
+		c.worlds[0].publish("open", 2)
+		time.Sleep(time.Second)
+		b := c.reconnects(1, pos)
+		time.Sleep(time.Second)
+		c.worlds[0].publish("secret", "after")
+		c.worlds[0].publish("open", "end")
+		got := make(map[string]int)
+		for got[`open "end"`] == 0 {
+			got[brief(b.next())]++
+		}
+		for _, want := range []string{"open 1", "open 2", "-2: gap [-2] denied", "ok -1", "ok -2", `secret "after"`} {
+			if got[want] != 1 {
+				t.Errorf("%d times %q in %v", got[want], want, got)
+			}
+		}
+		for f := range got {
+			if strings.Contains(f, "before") {
+				t.Errorf("history leaks: %s", f)
+			}
+		}
+	})
+}
+
+// A value that changes while another of the server's subscriptions still walks over State is not skipped.
+func TestPushedStateChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{
+			Limits: Limits{PingInterval: calm.PingInterval, WindowBytes: 1 << 10},
+			Topics: map[string]TopicOptions{"p.*": {Delivery: State}, "big.*": {Delivery: State}},
+			OnConnect: func(_ context.Context, c *Conn) {
+				for _, topic := range []string{"p.*", "big.*", "ev"} {
+					_ = c.Subscribe(topic)
+				}
+			},
+		})
+		a := c.reconnects(0, "")
+		for range 6 {
+			a.next()
+		}
+		c.worlds[0].publish("ev", 0)
+		pos := a.next().ID
+		a.close()
+		c.worlds[0].publish("ev", 1)
+		c.worlds[0].publish("p.x", 1)
+		for i := range 2000 {
+			c.worlds[0].publish(fmt.Sprint("big.", i), strings.Repeat("x", 400))
+		}
+		c.reconnects(1, "")
+		time.Sleep(time.Second)
+		b := c.reconnects(1, pos)
+		seen := ""
+		for f := b.next(); string(f.Data) != `"end"`; f = b.next() {
+			switch {
+			case f.Topic == "p.x":
+				seen = string(f.Data)
+			case f.Op == "ok" && f.Sub == -1:
+				c.worlds[0].publish("p.x", 2)
+				synctest.Wait()
+			case f.Op == "ok" && f.Sub == -2:
+				c.worlds[0].publish("ev", "end")
+			}
+		}
+		if seen != "2" {
+			t.Errorf("p.x stays at %s", seen)
+		}
+	})
+}
+
+// A subscription that is given up while it waits for its turn to be read from the store lets go of its topic once.
+func TestGivenUpOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{Limits: Limits{PingInterval: time.Hour, WindowBytes: 1 << 10}})
+		a := c.at(0, "chat.a", "chat.b")
+		a.want("ok 1", "ok 2")
+		c.worlds[0].publish("chat.a", 0)
+		pos := a.next().ID
+		a.close()
+		for i := range 3000 {
+			c.worlds[0].publish("chat.a", fmt.Sprint(i, strings.Repeat("x", 1000)))
+		}
+		c.worlds[0].publish("chat.b", 1)
+		watch := c.at(1, "chat.b")
+		watch.want("ok 1")
+		b := c.at(1, "chat.a "+pos, "chat.b "+pos)
+		synctest.Wait()
+		b.send(`{"op":"unsub","sub":2}`)
+		synctest.Wait()
+		b.ws.CloseNow()
+		synctest.Wait()
+		f := c.worlds[1].hub.feed
+		f.mu.Lock()
+		refs := f.follows["chat.b"].refs
+		f.mu.Unlock()
+		if refs != 1 {
+			t.Errorf("%d hold chat.b, want the one that watches it", refs)
+		}
+	})
+}
