@@ -146,3 +146,61 @@ func TestGivenUpOnce(t *testing.T) {
 		}
 	})
 }
+
+// A kick that a feed has lost is obeyed when the loss is reported, however late.
+func TestLateKick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{Limits: calm, Authenticate: tokenIsUser})
+		ada := c.as(1, "ada")
+		time.Sleep(time.Second)
+		c.nodes[1].Fail(TestFaults{Late: true, Drop: func(e *BrokerEntry) bool { return e.Topic == topicKick }})
+		if err := c.worlds[0].hub.Kick(t.Context(), "ada", CloseFinal, "out"); err != nil {
+			t.Fatal(err)
+		}
+		c.worlds[0].publish("chat.a", 1)
+		ada.want("chat.a 1")
+		time.Sleep(time.Minute)
+		c.worlds[0].publish("chat.a", 2)
+		ada.want(fmt.Sprint("bye ", CloseFinal))
+	})
+}
+
+// While the broker is away a connection with topics of the server's is told to come back, and Subscribe can be tried again.
+func TestPushedWhileBrokerAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conns := make(chan *Conn, 9)
+		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{
+			Limits: calm,
+			OnConnect: func(_ context.Context, c *Conn) {
+				if len(conns) > 0 {
+					_ = c.Subscribe("user.a")
+				}
+				conns <- c
+			},
+		})
+		time.Sleep(time.Second)
+		first := c.at(0)
+		conn := <-conns
+		c.nodes[0].Leave()
+		synctest.Wait()
+		if err := conn.Subscribe("later"); err == nil {
+			t.Error("subscribed, though the broker is away")
+		}
+		conns <- conn
+		second := c.at(0)
+		time.Sleep(15 * time.Second)
+		second.want(fmt.Sprint("bye ", wire.CloseTryLater))
+		c.nodes[0].Return(true)
+		time.Sleep(time.Minute)
+		if err := conn.Subscribe("later"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		c.worlds[1].publish("later", 1)
+		for f := brief(first.next()); f != "later 1"; f = brief(first.next()) {
+			if f == "end -1 internal" || f == "bye 1012" {
+				t.Fatal(f)
+			}
+		}
+	})
+}

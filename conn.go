@@ -164,10 +164,16 @@ func (c *Conn) Subscribe(topic string) error {
 		return nil
 	}
 	c.mu.Unlock()
-	return c.hub.feed.follow(c.ctx, topic, func(from eventlog.Pos) {
+	err := c.hub.feed.follow(c.ctx, topic, func(from eventlog.Pos) {
 		r.from = from
 		c.shard.do(func() { c.shard.begin(c.peer, []subscribing{r}) })
 	})
+	if err != nil {
+		c.mu.Lock()
+		delete(c.granted, topic) // it may be tried again
+		c.mu.Unlock()
+	}
+	return err
 }
 
 // Close closes the connection now. The client reconnects after codes 4000–4499 and not after 4500–4999;

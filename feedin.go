@@ -188,17 +188,23 @@ func (f *feed) told(e *BrokerEntry) {
 	case topicNode:
 		f.nodes.hear(string(e.Data), time.Now())
 	case topicKick:
-		var k kick
 		select {
 		case <-f.started:
 		default:
 			return // it is history: nobody was connected then
 		}
 		f.heard(e.Position)
-		if json.Unmarshal(e.Data, &k) != nil || k.Node == f.node || e.Seq <= f.kicked.Seq {
-			return
+		if e.Seq > f.kicked.Seq {
+			f.kicked = e.Position
+			f.obey(e)
 		}
-		f.kicked = e.Position
+	}
+}
+
+// obey closes the connections that another hub has kicked.
+func (f *feed) obey(e *BrokerEntry) {
+	var k kick
+	if json.Unmarshal(e.Data, &k) == nil && k.Node != f.node {
 		f.hub.kick(k.User, k.Code, k.Reason)
 	}
 }
@@ -250,7 +256,10 @@ func (b *brokerHub) Lost(p string, after, upTo uint64) {
 func (f *feed) reviewLoss(p string, after, upTo uint64) {
 	missing := make(map[string]struct{})
 	ok := f.replay([]string{p}, after, upTo, func(e *BrokerEntry) {
-		if !f.has(e) && e.Topic[0] != '$' {
+		switch {
+		case e.Topic == topicKick:
+			f.obey(e) // perhaps once more: better than not at all
+		case !f.has(e) && e.Topic[0] != '$':
 			missing[e.Topic] = struct{}{}
 		}
 	}, func(uint64) { missing[p] = struct{}{} })

@@ -42,7 +42,11 @@ func (c *Conn) hello() {
 func (c *Conn) continues(pushed []subscribing, after string) *continued {
 	var floor eventlog.Pos
 	for i := range pushed {
-		if r := &pushed[i]; c.follow(r) && c.hub.rows.events(r.name) {
+		r := &pushed[i]
+		switch {
+		case !c.follow(r): // the client can't ask for it, but by coming back
+			c.close(wire.CloseTryLater, told(r.err), r.err)
+		case c.hub.rows.events(r.name):
 			floor = later(floor, r.from)
 		}
 	}
