@@ -204,3 +204,28 @@ func TestPushedWhileBrokerAway(t *testing.T) {
 		}
 	})
 }
+
+// A Presence value whose time is over while the broker is away is cleared once it is back.
+func TestPresenceClearedAfterAbsence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{
+			Limits: calm, Topics: map[string]TopicOptions{"here.*": {Delivery: Presence}},
+		})
+		watch := c.at(1, "here.*")
+		watch.want("ok 1")
+		a := c.at(0)
+		a.send(`{"op":"pub","ref":1,"topic":"here.ada","data":"a"}`)
+		a.want("ok ref 1")
+		watch.want(`here.ada "a"`)
+		a.close()
+		time.Sleep(7 * time.Second)
+		c.nodes[0].Leave()
+		time.Sleep(12 * time.Second) // its Linger ends meanwhile
+		c.nodes[0].Return(true)
+		time.Sleep(time.Minute)
+		for m, err := range c.worlds[1].hub.Current(t.Context(), "here.*") {
+			t.Fatalf("%s is still there: %s, %v", m.Topic, m.Data, err)
+		}
+		watch.want("here.ada gone")
+	})
+}

@@ -192,16 +192,26 @@ func (x *presence) clear(topic string, h *holding) {
 	cleared := x.beginClear(topic)
 	x.mu.Unlock()
 	defer cleared()
-	defer x.hub.feed.unfollow(topic)
 	if !x.hub.feed.nodes.ours(topic) {
+		x.hub.feed.unfollow(topic)
 		return // a connection of another hub holds it
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
 	defer cancel()
 	if _, err := x.hub.put(ctx, publication{topic: topic, row: h.row, payload: payload{data: null}, lapsed: true}); err != nil {
 		x.hub.log_().Warn("hotline: clearing a Presence value failed", "topic", topic, "error", err)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if !x.closed { // it is tried again until it succeeds, or somebody holds the topic
+			x.topics[topic] = h
+			h.timer = time.AfterFunc(clearAgain, func() { x.clear(topic, h) })
+		}
+		return
 	}
+	x.hub.feed.unfollow(topic)
 }
+
+const clearAgain = 10 * time.Second
 
 // holds returns the last value of a topic that a connection of this hub holds, or held a moment ago.
 func (x *presence) holds(topic string) (p publication, ok bool) {
