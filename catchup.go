@@ -175,8 +175,10 @@ func (sh *shard) readStream(p *peer) (done bool) {
 		case s.joined:
 			sh.parts = append(sh.parts, s)
 			states = states || s.states
-		case s.events && s.at.Seq > p.cur.Seq && (upTo.Seq == 0 || s.at.Seq < upTo.Seq):
-			upTo = s.at // it begins there: the stream stops to meet it
+		case s.events && s.at.Seq > p.cur.Seq: // it begins there: the stream stops to meet it
+			if upTo.Seq == 0 || s.at.Seq < upTo.Seq {
+				upTo = s.at
+			}
 		case s.num < 0:
 			// The client can't present a position for it: until it has joined, the stream stays where it is.
 			return false
