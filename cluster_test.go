@@ -3,7 +3,6 @@ package hotline
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
@@ -20,7 +19,8 @@ type cluster struct {
 	store  TestStore
 	worlds []*world
 	nodes  []TestNode
-	only   atomic.Int32 // dial comes to this one; negative: to any
+	only   atomic.Int32            // dial comes to this one; negative: to any
+	wrap   func(TestNode) TestNode // of the hubs that join; nil: none
 }
 
 // newCluster serves n hubs until t ends.
@@ -30,7 +30,6 @@ func newCluster(t testing.TB, n int, store TestStoreOptions, opts *HubOptions) *
 	for range n {
 		c.join(opts)
 	}
-	c.hub = c.worlds[0].hub
 	c.only.Store(-1)
 	c.srv = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i := int(c.only.Load())
@@ -56,19 +55,14 @@ func (c *cluster) join(opts *HubOptions) *world {
 	if opts != nil {
 		o = *opts
 	}
-	if o.AuthorizeSubscribe == nil {
-		o.AuthorizeSubscribe = anyone
-	}
-	if o.AuthorizePublish == nil {
-		o.AuthorizePublish = anyone
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	node := c.store.Node()
+	if c.wrap != nil {
+		node = c.wrap(node)
+	}
 	o.Broker = node
-	w := &world{t: c.t, hub: NewHub(&o), net: c.net}
+	w := &world{t: c.t, hub: newTestHub(&o), net: c.net}
 	c.worlds, c.nodes = append(c.worlds, w), append(c.nodes, node)
+	c.hub = c.worlds[0].hub
 	return w
 }
 

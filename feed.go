@@ -1,6 +1,7 @@
 package hotline
 
 import (
+	"container/list"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,6 +12,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/gohotline/hotline/internal/eventlog"
 	"github.com/gohotline/hotline/internal/pattern"
@@ -31,9 +34,14 @@ type feed struct {
 
 	startErr error // static once started
 
+	asking singleflight.Group // how far the feed has come, by pattern
+
+	keeping sync.Mutex // taken before mu. Whoever sets values of topics that are followed, or drops those that are not
 	mu      sync.Mutex
 	follows map[string]*follow
 	trie    pattern.Trie[*follow] // the same, by topic
+	idle    list.List             // those that nobody needs, for the longest time first
+	parting bool                  // a goroutine gives them up
 	away    error                 // the broker's server is away
 	found   []*follow
 	grown   chan struct{} // closed when something was stored; nil: nobody waits
@@ -46,27 +54,11 @@ type feed struct {
 	kicked   Position
 }
 
-// follow is the interest of this hub in a pattern.
-type follow struct {
-	// Static after construction.
-	pattern string
-	ready   chan struct{} // closed when Follow has returned
-
-	// Static once ready.
-	from eventlog.Pos // the log has every matching entry since then
-	err  error
-
-	// Guarded by feed.mu.
-	refs  int
-	idle  time.Time     // since when nobody needs it
-	ended chan struct{} // closed when it is forgotten; nil: it is not being so
-}
-
 const (
 	publishTimeout = 4 * time.Second  // of Broker.Publish: then it is uncertain
 	brokerTimeout  = 10 * time.Second // of Follow and of one page of Replay
-	followLinger   = time.Minute      // a pattern is followed so much longer than anybody needs it, for those who come back
 	maxReplays     = 64               // at the same time, of one hub
+	reachAgain     = time.Second      // between two questions how far the feed is, of one reader
 )
 
 // Topics of the hubs' own.
@@ -140,84 +132,6 @@ func (f *feed) close() {
 	f.cancel()
 }
 
-// follow makes the feed carry the topics that match pattern, and calls then with the position from which on it does.
-// Whoever else needs the pattern shares that. unfollow undoes it.
-func (f *feed) follow(ctx context.Context, pattern string, then func(from eventlog.Pos)) error {
-	if f.broker == nil {
-		then(eventlog.Pos{})
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
-	defer cancel()
-	for {
-		x, err := f.join(pattern)
-		if err != nil {
-			return err
-		}
-		wait := x.ready
-		if x.ended != nil {
-			wait = x.ended
-		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			f.leave(x)
-			return fmt.Errorf("following %q: %w", pattern, context.Cause(ctx))
-		}
-		switch {
-		case x.ended != nil:
-		case x.err != nil:
-			f.leave(x)
-			return x.err
-		default:
-			then(x.from)
-			return nil
-		}
-	}
-}
-
-// join takes part in following a pattern. If ended is set, that is just being given up.
-func (f *feed) join(pattern string) (*follow, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return nil, fmt.Errorf("%w: the hub", ErrClosed)
-	}
-	x := f.follows[pattern]
-	switch {
-	case x == nil:
-		x = &follow{pattern: pattern, ready: make(chan struct{})}
-		f.follows[pattern] = x
-		f.trie.Add(pattern, x)
-		f.hub.group.Go(func() { f.establish(x) })
-	case x.ended != nil:
-		return &follow{ended: x.ended}, nil
-	}
-	x.refs++
-	return x, nil
-}
-
-// establish asks the broker, once for all who wait.
-func (f *feed) establish(x *follow) {
-	ctx, cancel := context.WithTimeout(f.ctx, brokerTimeout)
-	defer cancel()
-	var p Position
-	err := f.wait(ctx)
-	if err == nil {
-		p, err = f.broker.Follow(ctx, x.pattern)
-	}
-	if err != nil {
-		x.err = fmt.Errorf("hotline: following %q: %w", x.pattern, err)
-		f.mu.Lock()
-		f.forget(x) // whoever comes next tries again
-		f.mu.Unlock()
-	} else {
-		x.from = f.hub.log.Advance(eventlog.Pos(p))
-		f.heard(p)
-	}
-	close(x.ready)
-}
-
 // heard notes a position of the broker's that is no older than whatever is published from now on.
 func (f *feed) heard(p Position) {
 	f.mu.Lock()
@@ -246,87 +160,6 @@ func (f *feed) known() eventlog.Pos {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return eventlog.Pos(f.newest)
-}
-
-func (f *feed) leave(x *follow) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if x.refs--; x.refs == 0 {
-		x.idle = time.Now()
-	}
-}
-
-// unfollow says that one of those that follow a pattern does not need it any more.
-func (f *feed) unfollow(pattern string) {
-	if f.broker == nil {
-		return
-	}
-	f.mu.Lock()
-	x := f.follows[pattern]
-	f.mu.Unlock()
-	if x != nil {
-		f.leave(x)
-	}
-}
-
-// sweep gives up what nobody has needed for a while.
-func (f *feed) sweep(now time.Time) {
-	if f.broker == nil {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return
-	}
-	for _, x := range f.follows {
-		if x.refs > 0 || x.ended != nil || x.idle.IsZero() || now.Sub(x.idle) < followLinger {
-			continue
-		}
-		x.ended = make(chan struct{})
-		f.hub.group.Go(func() {
-			f.broker.Unfollow(x.pattern)
-			f.mu.Lock()
-			f.forget(x)
-			f.mu.Unlock()
-			f.drop(x.pattern)
-			close(x.ended)
-		})
-	}
-}
-
-// forget needs mu.
-func (f *feed) forget(x *follow) {
-	delete(f.follows, x.pattern)
-	f.trie.Remove(x.pattern, x)
-}
-
-// drop forgets the values of topics that nobody follows any more: here they would not change.
-func (f *feed) drop(p string) {
-	for _, v := range f.hub.log.Values(p) {
-		if name := v.Topic.Name; !f.wanted(name) {
-			f.nodes.forget(name)
-			_, _, _ = f.hub.log.Set(&eventlog.Set{Topic: name, Gone: true, When: time.Now(), Rev: eventlog.Pos{Tag: v.Rev.Tag + 1}})
-		}
-	}
-}
-
-// followed are the patterns that the feed carries, or will in a moment.
-func (f *feed) followed() (patterns []string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for p := range f.follows {
-		patterns = append(patterns, p)
-	}
-	return patterns
-}
-
-// wanted reports whether anybody follows a topic.
-func (f *feed) wanted(topic string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.found = f.trie.Append(f.found[:0], topic)
-	return len(f.found) > 0
 }
 
 // spawn runs g unless the hub has ended; the hub waits for it.

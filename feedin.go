@@ -36,15 +36,19 @@ func (f *feed) deliver(e *BrokerEntry) {
 		f.hub.log_().Error("hotline: the broker delivers what is no message", "topic", e.Topic, "error", err)
 		return
 	}
-	if e.Delivery != Events && !f.wanted(e.Topic) {
-		return // a value would not be kept up to date here
-	}
 	switch e.Delivery {
 	case Events:
 		f.append(e)
 	case Signals:
-		_ = f.hub.signal(e.Topic, e.From, payload{e.Data, e.Binary}) // fails only if the hub has ended
+		if f.wanted(e.Topic, nil) {
+			_ = f.hub.signal(e.Topic, e.From, payload{e.Data, e.Binary}) // fails only if the hub has ended
+		}
 	case State, Presence:
+		f.keeping.Lock()
+		defer f.keeping.Unlock()
+		if !f.wanted(e.Topic, nil) {
+			return // it would not be kept up to date here
+		}
 		if v := f.hub.log.Rev(e.Topic); v.Seq < e.Seq { // else it is older than what Values gave
 			f.set(e)
 		}
@@ -145,6 +149,8 @@ func (b *brokerHub) Values(p string, values []BrokerEntry) {
 	if f.ctx.Err() != nil {
 		return
 	}
+	f.keeping.Lock()
+	defer f.keeping.Unlock()
 	present := make(map[string]struct{}, len(values))
 	for i := range values {
 		e := &values[i]

@@ -18,6 +18,7 @@ type nodes struct {
 	heard  map[string]time.Time // when each hub was last heard of
 	since  time.Time            // from when on this hub has heard itself without a break
 	values map[string]holder    // the Presence values that are known here, by topic
+	lost   []string             // topics that are held here and were cleared by another hub; a goroutine runs while there are any
 }
 
 type holder struct {
@@ -74,8 +75,13 @@ func (n *nodes) value(e *BrokerEntry, changed bool) {
 	if !e.Gone || e.Node == "" || !changed {
 		return // server code may clear what somebody holds
 	}
-	if p, ok := n.feed.hub.presence.holds(e.Topic); ok {
-		n.feed.spawn(func() { n.again(p) })
+	if _, held := n.feed.hub.presence.holds(e.Topic); !held {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lost = append(n.lost, e.Topic); len(n.lost) == 1 {
+		n.feed.spawn(n.again)
 	}
 }
 
@@ -86,8 +92,24 @@ func (n *nodes) forget(topic string) {
 	delete(n.values, topic)
 }
 
-// again publishes a value that is held here and was cleared by another hub.
-func (n *nodes) again(p publication) {
+// again publishes the values that are held here and were cleared by another hub, one after another.
+func (n *nodes) again() {
+	for more := true; more; {
+		n.mu.Lock()
+		topic := n.lost[0]
+		n.mu.Unlock()
+		if p, held := n.feed.hub.presence.holds(topic); held {
+			n.publish(p)
+		}
+		n.mu.Lock()
+		if n.lost = n.lost[1:]; len(n.lost) == 0 {
+			n.lost, more = nil, false
+		}
+		n.mu.Unlock()
+	}
+}
+
+func (n *nodes) publish(p publication) {
 	ctx, cancel := context.WithTimeout(n.feed.ctx, brokerTimeout)
 	defer cancel()
 	if _, err := n.feed.publish(ctx, p); err != nil && n.feed.ctx.Err() == nil {
@@ -106,8 +128,7 @@ func (n *nodes) ours(topic string) bool {
 	return !ok || v.node == "" || v.node == n.feed.node
 }
 
-// bury clears the values of hubs that have died, and those of this hub that could not be cleared when nobody held them
-// any more.
+// bury clears the values of hubs that have died.
 func (n *nodes) bury(ctx context.Context, now time.Time) {
 	n.mu.Lock()
 	if now.Sub(n.heard[n.feed.node]) > nodeAlone {
@@ -132,9 +153,6 @@ func (n *nodes) bury(ctx context.Context, now time.Time) {
 	n.mu.Unlock()
 	for i := range dead {
 		e := &dead[i]
-		if _, held := n.feed.hub.presence.holds(e.Topic); held && e.Node == n.feed.node {
-			continue
-		}
 		if _, err := n.feed.send(ctx, e); err != nil {
 			return // the next turn tries again
 		}

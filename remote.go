@@ -34,21 +34,29 @@ type remote struct {
 
 // fetch reads a page. The error matches ErrPosition if the reading can't go on.
 func (r *remote) fetch(ctx context.Context, entries, bytes int) error {
+	ahead, err := r.fetchPage(ctx, entries, bytes)
+	if err == nil && ahead && !r.more {
+		r.at, err = r.feed.reach(ctx, r.patterns[0], eventlog.Pos(r.after), r.at)
+	}
+	return err
+}
+
+// fetchPage is fetch that does not wait for the log, where the reading has come from ahead of it.
+func (r *remote) fetchPage(ctx context.Context, entries, bytes int) (ahead bool, err error) {
 	select {
 	case r.feed.reading <- struct{}{}:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return false, context.Cause(ctx)
 	}
 	defer func() { <-r.feed.reading }()
 	at, upTo := r.feed.hub.log.Takeover(r.floor)
-	ahead := r.last == 0 && r.after.Seq > upTo
-	if ahead { // perhaps even of this node: that it can be is for the broker to say
+	if ahead = r.last == 0 && r.after.Seq > upTo; ahead { // perhaps even of this node: that it can be is for the broker to say
 		upTo = r.after.Seq
 	}
 	q := BrokerQuery{Patterns: r.patterns, After: r.after, UpTo: upTo, Last: r.last, Limit: entries, MaxBytes: bytes}
 	page, err := r.feed.page(ctx, &q)
 	if err != nil {
-		return err
+		return ahead, err
 	}
 	r.before, r.read = r.after, true
 	r.at, r.page, r.lost, r.more = at, page.Entries, page.Lost && r.last == 0, page.More && len(page.Entries) > 0
@@ -56,17 +64,14 @@ func (r *remote) fetch(ctx context.Context, entries, bytes int) error {
 		r.after, r.last = r.page[n-1].Position, 0
 	} else if r.last > 0 {
 		r.after, r.last = Position{}, 0
-		return nil
+		return ahead, nil
 	}
 	if !r.more && r.after != (Position{}) {
 		// The log may have let go of what lies behind at meanwhile.
 		now, _ := r.feed.hub.log.Takeover(r.floor)
 		r.more = now.Seq > r.at.Seq
 	}
-	if ahead && !r.more {
-		r.at, err = r.feed.reach(ctx, r.patterns[0], eventlog.Pos(r.after), r.at)
-	}
-	return err
+	return ahead, nil
 }
 
 // retry is fetch that is repeated as long as the broker is away.
@@ -118,25 +123,25 @@ func (f *feed) resume(ctx context.Context, patterns []string, pos, floor eventlo
 
 // reach is for a reader that has come from a position of the store's which lies at or after the place where the log takes
 // over. It waits until the log has come there too, and returns the place. A feed that does not carry everything may be so
-// quiet that it never would, but for Follow.
+// quiet that it never would, so the broker is asked how far it is, and again now and then.
 func (f *feed) reach(ctx context.Context, pattern string, pos, at eventlog.Pos) (eventlog.Pos, error) {
 	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
 	defer cancel()
-	for log := f.hub.log; ; {
+	log := f.hub.log
+	ask := time.NewTimer(0)
+	defer ask.Stop()
+	for {
+		grown := f.whenGrown()
 		if here := log.Place(pos); here.Seq <= log.Head().Seq {
 			return later(at, here), nil
 		}
-		grown := f.whenGrown()
-		p, err := f.broker.Follow(ctx, pattern)
-		if err != nil {
-			return at, err
-		}
-		log.Advance(eventlog.Pos(p))
-		if log.Place(pos).Seq <= log.Head().Seq {
-			continue
-		}
 		select {
 		case <-grown:
+		case <-ask.C:
+			if err := f.refresh(ctx, pattern); err != nil {
+				return at, err
+			}
+			ask.Reset(reachAgain)
 		case <-ctx.Done():
 			return at, context.Cause(ctx)
 		}
@@ -170,8 +175,10 @@ func (f *feed) history(ctx context.Context, name string, n int, floor eventlog.P
 // probe reads one entry, to see that the reading can begin, and since when. No page is held while it waits for its turn.
 func (r *remote) probe(ctx context.Context) (origin, error) {
 	first := *r
-	if err := first.fetch(ctx, 1, 1); err != nil {
-		return origin{}, err
+	for again := true; again; again = first.more && len(first.page) == 0 { // the log has let go of more meanwhile
+		if err := first.fetch(ctx, 1, 1); err != nil {
+			return origin{}, err
+		}
 	}
 	o := origin{at: first.at, known: true}
 	if len(first.page) > 0 {

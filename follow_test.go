@@ -1,0 +1,149 @@
+package hotline
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gohotline/hotline/internal/eventlog"
+)
+
+// counted is a node that counts what it is asked, and can hold Unfollow.
+type counted struct {
+	TestNode
+	follows, unfollows atomic.Int64
+	held               atomic.Pointer[chan struct{}] // Unfollow waits until it is closed; nil: it does not
+}
+
+func (b *counted) Follow(ctx context.Context, pattern string) (Position, error) {
+	b.follows.Add(1)
+	return b.TestNode.Follow(ctx, pattern)
+}
+
+func (b *counted) Unfollow(pattern string) {
+	b.unfollows.Add(1)
+	if held := b.held.Load(); held != nil {
+		<-*held
+	}
+	b.TestNode.Unfollow(pattern)
+}
+
+// countedCluster is a cluster of hubs whose brokers are counted.
+func countedCluster(t *testing.T, hubs int, opts *HubOptions) (c *cluster, brokers []*counted) {
+	c = newCluster(t, 0, TestStoreOptions{}, nil)
+	c.wrap = func(node TestNode) TestNode {
+		brokers = append(brokers, &counted{TestNode: node})
+		return brokers[len(brokers)-1]
+	}
+	for range hubs {
+		c.join(opts)
+	}
+	synctest.Wait()
+	return c, brokers
+}
+
+// touch follows a topic for a moment.
+func touch(t *testing.T, h *Hub, topic string) {
+	t.Helper()
+	if err := h.feed.follow(t.Context(), topic, func(eventlog.Pos) {}); err != nil {
+		t.Fatal(err)
+	}
+	h.feed.unfollow(topic)
+}
+
+// Topics that nobody needs any more are followed for a minute, and no more than 4,096 of them.
+func TestIdleFollowsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, brokers := countedCluster(t, 1, nil)
+		h, b := c.hub, brokers[0]
+		for i := range maxIdle + 100 {
+			touch(t, h, fmt.Sprint("t.", i))
+		}
+		synctest.Wait()
+		if got := b.unfollows.Load(); got != 100 {
+			t.Errorf("%d patterns were given up, want 100", got)
+		}
+		asked := b.follows.Load()
+		touch(t, h, fmt.Sprint("t.", maxIdle)) // is still followed
+		touch(t, h, "t.0")                     // is not
+		if got := b.follows.Load() - asked; got != 1 {
+			t.Errorf("the broker was asked %d times, want once", got)
+		}
+		time.Sleep(2 * followLinger)
+		if got := b.unfollows.Load(); got != maxIdle+101 {
+			t.Errorf("%d patterns were given up, want all: %d", got, maxIdle+101)
+		}
+		if h.feed.idle.Len() != 0 || len(h.feed.follows) != 1 { // what the hubs tell each other
+			t.Errorf("%d idle, %d followed", h.feed.idle.Len(), len(h.feed.follows))
+		}
+	})
+}
+
+// Who comes back to a pattern while it is given up follows it anew, with the value that its topic has then.
+func TestFollowWhileGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, brokers := countedCluster(t, 2, &HubOptions{Topics: map[string]TopicOptions{"v": {Delivery: State}}})
+		h, other, b := c.hub, c.worlds[1], brokers[0]
+		current := func() (list []string) {
+			for m, err := range h.Current(t.Context(), "v") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				list = append(list, string(m.Data))
+			}
+			return list
+		}
+		other.publish("v", 1)
+		if got := fmt.Sprint(current()); got != "[1]" {
+			t.Errorf("got %s", got)
+		}
+		held := make(chan struct{})
+		b.held.Store(&held)
+		time.Sleep(followLinger + 2*time.Second)
+		got := make(chan string)
+		go func() { got <- fmt.Sprint(current()) }()
+		other.publish("v", 2)
+		time.Sleep(time.Second)
+		select {
+		case list := <-got:
+			t.Errorf("got %s while the topic is being given up", list)
+		default:
+		}
+		close(held)
+		if list := <-got; list != "[2]" {
+			t.Errorf("got %s, want [2]", list)
+		}
+	})
+}
+
+// Clients that come from a hub which is ahead wait without asking the broker once each, and keep nobody from reading.
+func TestManyAheadOfTheFeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, brokers := countedCluster(t, 2, nil)
+		a, quiet := c.at(0, "chat.a"), c.at(1, "chat.a")
+		a.want("ok 1")
+		quiet.want("ok 1")
+		c.nodes[1].Fail(TestFaults{Delay: 5 * time.Second})
+		c.worlds[0].publish("chat.a", 1)
+		pos := a.next().ID
+		before := brokers[1].follows.Load()
+		var list []*testClient
+		for range 3 * maxReplays {
+			list = append(list, c.at(1, "chat.a "+pos))
+		}
+		time.Sleep(time.Second)
+		if n := brokers[1].follows.Load() - before; n > 3 {
+			t.Errorf("the broker was asked %d times", n)
+		}
+		if n := len(c.worlds[1].hub.feed.reading); n != 0 {
+			t.Errorf("%d places are taken by those who wait", n)
+		}
+		c.nodes[1].Fail(TestFaults{})
+		for _, cl := range list {
+			cl.want("ok 1")
+		}
+	})
+}
