@@ -138,7 +138,8 @@ type hub struct {
 	block   chan struct{} // Deliver waits for it; nil: it does not
 	got     []hotline.BrokerEntry
 	values  map[string][]hotline.BrokerEntry // by pattern, the last
-	lost    bool
+	losses  []loss
+	away    error // what Status said last
 	bad     []string
 }
 
@@ -207,16 +208,28 @@ func (h *hub) Values(pattern string, values []hotline.BrokerEntry) {
 	h.values[pattern] = values
 }
 
+// loss is a range that was reported.
+type loss struct {
+	pattern     string
+	after, upTo uint64
+}
+
 // Lost is for the broker.
-func (h *hub) Lost(string, uint64, uint64) {
+func (h *hub) Lost(pattern string, after, upTo uint64) {
 	defer h.enter("Lost")()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lost = true
+	h.losses = append(h.losses, loss{pattern, after, upTo})
 }
 
 // Status is for the broker.
-func (h *hub) Status(error) {}
+func (h *hub) Status(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.away = err
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
 
 // entries are those that were delivered of this check's topics.
 func (h *hub) entries(d hotline.Delivery) (list []hotline.BrokerEntry) {

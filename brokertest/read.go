@@ -40,17 +40,14 @@ func followExact(k *kit) {
 			}
 		})
 	}
-	more := func() { // waits until some more were stored, so that every Follow stands among them
+	count := func() int {
 		mu.Lock()
-		n := len(stored)
-		mu.Unlock()
-		for end := time.Now().Add(k.patience); time.Now().Before(end); runtime.Gosched() {
-			mu.Lock()
-			m := len(stored)
-			mu.Unlock()
-			if m >= n+20 {
-				break
-			}
+		defer mu.Unlock()
+		return len(stored)
+	}
+	more := func() { // waits until some more were stored, so that every Follow stands among them
+		n := count()
+		for end := time.Now().Add(k.patience); time.Now().Before(end) && count() < n+20; runtime.Gosched() {
 		}
 	}
 	type follower struct {

@@ -13,11 +13,21 @@ import (
 // call of newBroker joins the same store as another process would, with a broker that was not started yet; Run closes it.
 // The topics that it uses begin with "brokertest-" and something random, so the store may be in use. It takes seconds.
 //
-// What needs a server that fails is for the implementation's own tests: Lost, Status, Values after an interruption, and
-// ErrUncertain within the time of ctx.
+// What happens while the server is away is checked too if the brokers are [Interrupter]. A store that was restored from an
+// older copy, and a publish whose answer is lost, are for the implementation's own tests.
 func Run(t *testing.T, newBroker func(t *testing.T) hotline.Broker) {
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
+			if c.cuts {
+				b := newBroker(t)
+				_, ok := b.(Interrupter)
+				if err := b.Close(); err != nil {
+					t.Errorf("Close of a broker that was not started: %v", err)
+				}
+				if !ok {
+					t.Skip("the broker is not an Interrupter")
+				}
+			}
 			run(t, c, func(testing.TB) hotline.Broker { return newBroker(t) })
 		})
 	}
@@ -27,30 +37,35 @@ func Run(t *testing.T, newBroker func(t *testing.T) hotline.Broker) {
 type check struct {
 	name string
 	f    func(k *kit)
+	cuts bool // needs an Interrupter
 }
 
 var checks = []check{
-	{"deliver/order", order},
-	{"deliver/fields", fields},
-	{"deliver/state", state},
-	{"deliver/signals", signals},
-	{"deliver/blocked hub", blockedHub},
-	{"publish/position", position},
-	{"publish/key", key},
-	{"publish/happens before", happensBefore},
-	{"publish/no reference kept", noReference},
-	{"follow/exact", followExact},
-	{"follow/delivered up to there", followDelivered},
-	{"follow/values first", valuesFirst},
-	{"follow/again", followAgain},
-	{"unfollow", unfollow},
-	{"replay/pages", replayPages},
-	{"replay/range", replayRange},
-	{"replay/last", replayLast},
-	{"replay/unknown position", replayUnknown},
-	{"replay/what another node stored", replayElsewhere},
-	{"context", contextEnds},
-	{"close", closeIsSilent},
+	{name: "deliver/order", f: order},
+	{name: "deliver/fields", f: fields},
+	{name: "deliver/state", f: state},
+	{name: "deliver/signals", f: signals},
+	{name: "deliver/blocked hub", f: blockedHub},
+	{name: "publish/position", f: position},
+	{name: "publish/key", f: key},
+	{name: "publish/happens before", f: happensBefore},
+	{name: "publish/no reference kept", f: noReference},
+	{name: "follow/exact", f: followExact},
+	{name: "follow/delivered up to there", f: followDelivered},
+	{name: "follow/values first", f: valuesFirst},
+	{name: "follow/again", f: followAgain},
+	{name: "unfollow", f: unfollow},
+	{name: "replay/pages", f: replayPages},
+	{name: "replay/range", f: replayRange},
+	{name: "replay/last", f: replayLast},
+	{name: "replay/unknown position", f: replayUnknown},
+	{name: "replay/what another node stored", f: replayElsewhere},
+	{name: "context", f: contextEnds},
+	{name: "close", f: closeIsSilent},
+	{name: "interruption/events", f: interrupted, cuts: true},
+	{name: "interruption/values", f: interruptedValues, cuts: true},
+	{name: "interruption/status", f: interruptedStatus, cuts: true},
+	{name: "interruption/calls", f: interruptedCalls, cuts: true},
 }
 
 // patience is how long something is waited for that has to happen.

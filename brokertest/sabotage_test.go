@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,148 +16,6 @@ import (
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
-
-// recorder is a testing.TB that may fail without anybody being hurt.
-type recorder struct {
-	testing.TB
-	mu   sync.Mutex
-	said []string
-}
-
-func (r *recorder) Helper() {}
-
-func (r *recorder) Errorf(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.said = append(r.said, fmt.Sprintf(format, args...))
-}
-
-func (r *recorder) Fatalf(format string, args ...any) {
-	r.Errorf(format, args...)
-	runtime.Goexit()
-}
-
-// broken is a broker with one thing wrong: what is set replaces or changes what a membroker does.
-type broken struct {
-	hotline.Broker
-	publish  func(b hotline.Broker, ctx context.Context, e *hotline.BrokerEntry) (hotline.Position, error)
-	follow   func(b hotline.Broker, ctx context.Context, pattern string) (hotline.Position, error)
-	unfollow func(b hotline.Broker, pattern string)
-	replay   func(b hotline.Broker, ctx context.Context, q hotline.BrokerQuery) (hotline.BrokerPage, error)
-	close    func(b hotline.Broker) error
-	hub      func(h hotline.BrokerHub) hotline.BrokerHub
-}
-
-func (x *broken) Start(ctx context.Context, h hotline.BrokerHub) error {
-	if x.hub != nil {
-		h = x.hub(h)
-	}
-	return x.Broker.Start(ctx, h)
-}
-
-func (x *broken) Publish(ctx context.Context, e *hotline.BrokerEntry) (hotline.Position, error) {
-	if x.publish != nil {
-		return x.publish(x.Broker, ctx, e)
-	}
-	return x.Broker.Publish(ctx, e)
-}
-
-func (x *broken) Follow(ctx context.Context, pattern string) (hotline.Position, error) {
-	if x.follow != nil {
-		return x.follow(x.Broker, ctx, pattern)
-	}
-	return x.Broker.Follow(ctx, pattern)
-}
-
-func (x *broken) Unfollow(pattern string) {
-	if x.unfollow != nil {
-		x.unfollow(x.Broker, pattern)
-	} else {
-		x.Broker.Unfollow(pattern)
-	}
-}
-
-func (x *broken) Replay(ctx context.Context, q hotline.BrokerQuery) (hotline.BrokerPage, error) {
-	if x.replay != nil {
-		return x.replay(x.Broker, ctx, q)
-	}
-	return x.Broker.Replay(ctx, q)
-}
-
-func (x *broken) Close() error {
-	if x.close != nil {
-		return x.close(x.Broker)
-	}
-	return x.Broker.Close()
-}
-
-// feed changes what a hub is told.
-type feed struct {
-	hotline.BrokerHub
-	deliver func(to func(...hotline.BrokerEntry), list []hotline.BrokerEntry)
-	values  func(h hotline.BrokerHub, pattern string, values []hotline.BrokerEntry)
-}
-
-func (f feed) Deliver(list ...hotline.BrokerEntry) {
-	if f.deliver != nil {
-		f.deliver(f.BrokerHub.Deliver, list)
-	} else {
-		f.BrokerHub.Deliver(list...)
-	}
-}
-
-func (f feed) Values(pattern string, values []hotline.BrokerEntry) {
-	if f.values != nil {
-		f.values(f.BrokerHub, pattern, values)
-	} else {
-		f.BrokerHub.Values(pattern, values)
-	}
-}
-
-func delivering(f func(to func(...hotline.BrokerEntry), list []hotline.BrokerEntry)) func(*broken) {
-	return func(x *broken) {
-		x.hub = func(h hotline.BrokerHub) hotline.BrokerHub { return feed{BrokerHub: h, deliver: f} }
-	}
-}
-
-// changing changes every entry that is delivered.
-func changing(f func(e *hotline.BrokerEntry)) func(*broken) {
-	return delivering(func(to func(...hotline.BrokerEntry), list []hotline.BrokerEntry) {
-		for i := range list {
-			f(&list[i])
-		}
-		to(list...)
-	})
-}
-
-func valuing(f func(h hotline.BrokerHub, pattern string, values []hotline.BrokerEntry)) func(*broken) {
-	return func(x *broken) {
-		x.hub = func(h hotline.BrokerHub) hotline.BrokerHub { return feed{BrokerHub: h, values: f} }
-	}
-}
-
-func asking(f func(q *hotline.BrokerQuery)) func(*broken) {
-	return func(x *broken) {
-		x.replay = func(b hotline.Broker, ctx context.Context, q hotline.BrokerQuery) (hotline.BrokerPage, error) {
-			f(&q)
-			return b.Replay(ctx, q)
-		}
-	}
-}
-
-func answering(f func(p *hotline.BrokerPage)) func(*broken) {
-	return func(x *broken) {
-		x.replay = func(b hotline.Broker, ctx context.Context, q hotline.BrokerQuery) (hotline.BrokerPage, error) {
-			p, err := b.Replay(ctx, q)
-			f(&p)
-			return p, err
-		}
-	}
-}
-
-func publishing(f func(b hotline.Broker, ctx context.Context, e *hotline.BrokerEntry) (hotline.Position, error)) func(*broken) {
-	return func(x *broken) { x.publish = f }
-}
 
 // Each promise is broken in some way, and the check of that name must see it.
 func TestSabotage(t *testing.T) {
@@ -189,7 +45,6 @@ func TestSabotage(t *testing.T) {
 				}
 			})(x)
 		}},
-		{"deliver/order", "wrong prev", changing(func(e *hotline.BrokerEntry) { e.Prev = e.Seq - 1 })},
 		{"deliver/order", "two at a time", delivering(func(to func(...hotline.BrokerEntry), list []hotline.BrokerEntry) {
 			var wg sync.WaitGroup
 			for range 4 {
@@ -382,6 +237,52 @@ func TestSabotage(t *testing.T) {
 			}
 			return p, err
 		})},
+		{"interruption/events", "forgotten", func(x *broken) {
+			x.hub = func(h hotline.BrokerHub) hotline.BrokerHub {
+				return feed{BrokerHub: h, lost: func(string, uint64, uint64) {}}
+			}
+		}},
+		{"interruption/events", "a range too short", func(x *broken) {
+			x.hub = func(h hotline.BrokerHub) hotline.BrokerHub {
+				return feed{BrokerHub: h, lost: func(p string, after, upTo uint64) { h.Lost(p, after+1, upTo) }}
+			}
+		}},
+		{"interruption/events", "all again", func(x *broken) {
+			x.heals = true
+			var all []hotline.BrokerEntry
+			delivering(func(to func(...hotline.BrokerEntry), list []hotline.BrokerEntry) {
+				if all = append(all, list...); len(all) > 10 {
+					list = slices.Clone(all)
+				}
+				to(list...)
+			})(x)
+		}},
+		{"interruption/values", "of the start alone", func(x *broken) {
+			said := make(map[string]bool)
+			valuing(func(h hotline.BrokerHub, p string, list []hotline.BrokerEntry) {
+				if !said[p] {
+					h.Values(p, list)
+				}
+				said[p] = true
+			})(x)
+		}},
+		{"interruption/status", "silent", func(x *broken) {
+			x.hub = func(h hotline.BrokerHub) hotline.BrokerHub { return feed{BrokerHub: h, status: func(error) {}} }
+		}},
+		{"interruption/status", "for good", func(x *broken) {
+			x.hub = func(h hotline.BrokerHub) hotline.BrokerHub {
+				return feed{BrokerHub: h, status: func(err error) {
+					if err != nil {
+						h.Status(err)
+					}
+				}}
+			}
+		}},
+		{"interruption/calls", "wait for the server", func(x *broken) {
+			x.follow = func(b hotline.Broker, ctx context.Context, p string) (hotline.Position, error) {
+				return b.Follow(context.WithoutCancel(ctx), p)
+			}
+		}},
 		{"close", "goes on", func(x *broken) {
 			var b hotline.Broker
 			x.close = func(inner hotline.Broker) error {
@@ -406,8 +307,10 @@ func TestSabotage(t *testing.T) {
 		if !seen[c.name] {
 			t.Errorf("%s was never seen to fail", c.name)
 		}
-		if said := record(t, c, func(*broken) {}); len(said) > 0 {
-			t.Errorf("%s fails without sabotage: %q", c.name, said)
+		for _, heals := range []bool{false, true} {
+			if said := record(t, c, func(x *broken) { x.heals = heals }); len(said) > 0 {
+				t.Errorf("%s fails without sabotage: %q", c.name, said)
+			}
 		}
 	}
 }

@@ -48,7 +48,6 @@ type data struct {
 	last    hotline.Position // of the newest event, or birth
 	state   uint64           // the last number of a value
 	events  []hotline.BrokerEntry
-	newest  map[string]uint64 // number of each topic's newest event
 	trimmed []trimmed
 	values  map[string]hotline.BrokerEntry
 }
@@ -73,7 +72,7 @@ func newData() data {
 	rand.Read(b[:])
 	birth := hotline.Position{Tag: binary.LittleEndian.Uint64(b[:]) | 1}
 	return data{
-		birth: birth, last: birth, newest: make(map[string]uint64),
+		birth: birth, last: birth,
 		values: make(map[string]hotline.BrokerEntry),
 	}
 }
@@ -82,7 +81,7 @@ func (d *data) clone() data {
 	c := *d
 	c.events = slices.Clone(d.events)
 	c.trimmed = slices.Clone(d.trimmed)
-	c.newest, c.values = maps.Clone(d.newest), maps.Clone(d.values)
+	c.values = maps.Clone(d.values)
 	return c
 }
 
@@ -104,9 +103,7 @@ func (s *Store) store(e *hotline.BrokerEntry) hotline.Position {
 		own.Position = hotline.Position{}
 	case hotline.Events:
 		own.Seq = d.last.Seq + 1
-		own.Prev = d.newest[e.Topic]
 		d.last = own.Position
-		d.newest[e.Topic] = own.Seq
 		d.events = append(d.events, own)
 		s.trim(e.Topic)
 	default:
