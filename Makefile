@@ -51,6 +51,7 @@ lint: $(GOLANGCI) ## Check format, vet, golangci-lint, go.mod and go.sum, in eve
 		echo "lint $$module"; \
 		( cd "$$module"; $(GO) mod tidy -diff; $(GO) mod verify; $(GO) vet ./...; $(GOLANGCI) run ./... ); \
 	done
+	@for os in darwin windows; do echo "vet for $$os"; GOOS=$$os $(GO) vet ./...; done
 
 $(GOLANGCI):
 	@mkdir -p $(GOLANGCI_DIR)

@@ -110,17 +110,18 @@ func benchFanout(b *testing.B, burst int, secure bool) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkPublish shows that the cost to the caller does not depend on the number of subscribers. With subscribers
-// their share of the CPU is taken away from the publisher on a small machine; so one message in 100 is measured alone,
-// while the hub is idle, and the others not at all.
+// BenchmarkPublish is what Publish costs its caller: the CPU time of the calling thread, because on a machine with few
+// cores the shards take the rest of the time that passes. The figure is the median over bursts of 50.
 func BenchmarkPublish(b *testing.B) {
-	for _, subs := range []int{0, 1, 1000, 9000} {
+	for _, subs := range []int{0, 1, 1000, 10_000} {
 		b.Run(fmt.Sprintf("subs=%d", subs), func(b *testing.B) {
 			h, addr := benchHub(b, false)
 			var c *benchClients
 			if subs > 0 {
 				c = startBenchClients(b, addr, subs, false, "bench")
 			}
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
 			ctx := context.Background()
 			const burst = 50
 			var took []time.Duration
@@ -129,19 +130,19 @@ func BenchmarkPublish(b *testing.B) {
 				if c != nil {
 					c.expect(burst)
 				}
-				begin := time.Now()
+				begin := threadCPU()
 				for range burst {
 					if err := h.Publish(ctx, "bench", benchPayload); err != nil {
 						b.Fatal(err)
 					}
 				}
-				took = append(took, time.Since(begin)/burst)
+				took = append(took, (threadCPU()-begin)/burst)
 				if c != nil {
 					c.done()
 				}
 			}
 			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns/publish")
+			b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-cpu-ns/publish")
 		})
 	}
 }
