@@ -123,7 +123,19 @@ func (sh *shard) run() {
 			return
 		}
 	}
+	sh.finish()
 	close(sh.done)
+}
+
+// finish runs the commands that are left when run is to stop, so that everybody has left who wanted to.
+func (sh *shard) finish() {
+	sh.inbox.mu.Lock()
+	list := append(sh.commands, sh.inbox.commands...)
+	sh.commands, sh.inbox.commands = nil, nil
+	sh.inbox.mu.Unlock()
+	for _, f := range list {
+		f()
+	}
 }
 
 // count adds to the counters what was sent in this turn.

@@ -192,3 +192,30 @@ func TestShutdownWhileJoining(t *testing.T) {
 		t.Errorf("Shutdown: %v, got %d of %d", err, next, n)
 	}
 }
+
+// Who has left just before Close is not counted afterwards, though the shard had no time for it.
+func TestCloseCountsWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		sub, err := w.hub.Subscribe(t.Context(), "chat.a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy, gate := make(chan struct{}), make(chan struct{})
+		sh := sub.local.shard
+		sh.do(func() { close(busy); <-gate })
+		<-busy
+		sub.Close()
+		closed := make(chan struct{})
+		go func() {
+			w.hub.Close()
+			close(closed)
+		}()
+		synctest.Wait() // it waits for the shard
+		close(gate)
+		<-closed
+		if n := w.hub.Stats().Subscriptions; n != 0 {
+			t.Errorf("%d subscriptions are left", n)
+		}
+	})
+}
