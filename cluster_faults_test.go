@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -418,5 +419,29 @@ func TestResumeBeyondStore(t *testing.T) {
 				t.Errorf("in process: %+v, %v, want %s", m, err, want)
 			}
 		}
+	})
+}
+
+// What was read from the store for one of several patterns counts for all of them, also if the log has let go of it by the
+// time that the broker reports the others.
+func TestRepairLargerThanTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{Limits: Limits{LogBytes: 64 << 10, PublishRate: -1}})
+		a, _ := c.at(0, "chat.a"), c.at(0, "bulk")
+		a.want("ok 1")
+		synctest.Wait()
+		c.nodes[0].Leave()
+		for i := range 5 {
+			c.worlds[1].publish("chat.a", i)
+		}
+		for range 300 {
+			c.worlds[1].publish("bulk", strings.Repeat("x", 500))
+		}
+		c.nodes[0].Return(false)
+		for i := range 5 {
+			a.want(fmt.Sprint("chat.a ", i))
+		}
+		c.worlds[1].publish("chat.a", "after")
+		a.want(`chat.a "after"`)
 	})
 }

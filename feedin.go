@@ -216,16 +216,22 @@ func (f *feed) obey(e *BrokerEntry) {
 }
 
 // repair remembers the last range that was read from the broker because the feed had lost it, until the feed is past it.
-type repair struct{ after, upTo uint64 }
+type repair struct {
+	after, upTo uint64
+	partly      bool // it could not be read to its end
+}
 
 func (r *repair) covers(seq uint64) bool { return r.after < seq && seq <= r.upTo }
 
+// whole reports whether an entry of that number came into the log if it was to.
+func (r *repair) whole(seq uint64) bool { return r.covers(seq) && !r.partly }
+
 // add makes it remember a range also, or, if a hole lies between the two, instead.
-func (r *repair) add(after, upTo uint64) {
+func (r *repair) add(after, upTo uint64, partly bool) {
 	if r.after < r.upTo && after <= r.upTo && upTo >= r.after {
-		after, upTo = min(after, r.after), max(upTo, r.upTo)
+		after, upTo, partly = min(after, r.after), max(upTo, r.upTo), partly || r.partly
 	}
-	r.after, r.upTo = after, upTo
+	*r = repair{after, upTo, partly}
 }
 
 func (r *repair) passed(seq uint64) {
@@ -265,7 +271,7 @@ func (f *feed) reviewLoss(p string, after, upTo uint64) {
 		switch {
 		case e.Topic == topicKick:
 			f.obey(e) // perhaps once more: better than not at all
-		case !f.has(e) && e.Topic[0] != '$':
+		case !f.has(e) && !f.repaired.whole(e.Seq) && e.Topic[0] != '$': // the log may have let go of it again
 			missing[e.Topic] = struct{}{}
 		}
 	}, func(uint64) { missing[p] = struct{}{} })
@@ -297,7 +303,7 @@ func (f *feed) repairLoss(p string, after, upTo uint64) {
 		}
 		f.deliver(e)
 	}, func(uint64) {})
-	if f.repaired.add(after, upTo); !ok || len(holes) > 0 {
+	if f.repaired.add(after, upTo, !ok); !ok || len(holes) > 0 {
 		f.lose(p)
 	}
 }
