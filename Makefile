@@ -38,7 +38,7 @@ test: ## Run the tests of the root module
 
 .PHONY: race
 race: ## Run them under the race detector
-	$(GO) test -race -timeout 20m ./...
+	@GO='$(GO)' .ci/race -timeout 20m ./...
 
 .PHONY: promises
 promises: ## Run the tests of the promises at full length, on an idle machine
