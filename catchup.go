@@ -41,11 +41,13 @@ func (sh *shard) turn(p *peer) {
 	}
 }
 
-// joining returns the next subscription that has not joined, in turns.
+// joining returns the next subscription that has not joined, in turns. One at a time is in a replay: it holds where each of its
+// topics begins.
 func (p *peer) joining() *sub {
+	replaying := slices.ContainsFunc(p.subs, func(s *sub) bool { return s.newest != nil })
 	for range p.subs {
 		p.turns++
-		if s := p.subs[p.turns%len(p.subs)]; !s.joined {
+		if s := p.subs[p.turns%len(p.subs)]; !s.joined && !(replaying && s.replay > 0) {
 			return s
 		}
 	}
@@ -179,7 +181,7 @@ func (sh *shard) readStream(p *peer) (done bool) {
 			if upTo.Seq == 0 || s.at.Seq < upTo.Seq {
 				upTo = s.at
 			}
-		case s.num < 0:
+		case s.num < 0 && s.events:
 			// The client can't present a position for it: until it has joined, the stream stays where it is.
 			return false
 		}

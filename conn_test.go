@@ -227,11 +227,16 @@ func TestFloods(t *testing.T) {
 		})
 	}
 	blocked.Wait()
+	limit := len(clients)*(128<<10) + 4<<20
 	grown := heap() - before
+	for tries := 0; tries < 5 && grown > limit; tries++ { // what other tests have left may be let go of late
+		time.Sleep(100 * time.Millisecond)
+		grown = min(grown, heap()-before)
+	}
 	close(measured)
 	g.Wait()
 	t.Logf("%d KiB were sent, the heap has grown by %d KiB", sent.Load()>>10, grown>>10)
-	if limit := len(clients)*(128<<10) + 4<<20; grown > limit && !raceEnabled {
+	if grown > limit && !raceEnabled {
 		t.Errorf("the heap has grown by %d KiB, the limit is %d", grown>>10, limit>>10)
 	}
 }

@@ -51,6 +51,7 @@ type feed struct {
 	// Owned by the broker's feed, see BrokerHub.
 	repaired repair
 	full     time.Time // when a value was last refused
+	unsaid   error     // why, for the log, once keeping is free
 	kicked   Position
 }
 
@@ -70,11 +71,11 @@ const (
 
 func newFeed(h *Hub) *feed {
 	f := &feed{hub: h, broker: h.opts.Broker}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
 	if f.broker == nil {
 		return f
 	}
 	f.node = rand.Text()
-	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.started = make(chan struct{})
 	f.reading = make(chan struct{}, maxReplays)
 	f.follows = make(map[string]*follow)
@@ -123,9 +124,6 @@ func (f *feed) wait(ctx context.Context) error {
 
 // close says that the hub ends: nothing that comes from the broker counts any more.
 func (f *feed) close() {
-	if f.broker == nil {
-		return
-	}
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()

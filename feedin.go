@@ -44,6 +44,7 @@ func (f *feed) deliver(e *BrokerEntry) {
 			_ = f.hub.signal(e.Topic, e.From, payload{e.Data, e.Binary}) // fails only if the hub has ended
 		}
 	case State, Presence:
+		defer f.say()
 		f.keeping.Lock()
 		defer f.keeping.Unlock()
 		if !f.wanted(e.Topic, nil) {
@@ -52,6 +53,14 @@ func (f *feed) deliver(e *BrokerEntry) {
 		if v := f.hub.log.Rev(e.Topic); v.Seq < e.Seq { // else it is older than what Values gave
 			f.set(e)
 		}
+	}
+}
+
+// say logs what could not be while others waited.
+func (f *feed) say() {
+	if err := f.unsaid; err != nil {
+		f.unsaid = nil
+		f.hub.log_().Error("hotline: there is no room for a value of another hub", "error", err)
 	}
 }
 
@@ -132,9 +141,7 @@ func (f *feed) set(e *BrokerEntry) {
 		f.hub.wake(wake)
 		f.hub.stats.droppedState.Add(1)
 		if now := time.Now(); now.Sub(f.full) > time.Minute {
-			f.full = now
-			f.hub.log_().Error("hotline: there is no room for a value of another hub", "topic", e.Topic,
-				"error", f.hub.publishError(e.Topic, err))
+			f.full, f.unsaid = now, f.hub.publishError(e.Topic, err)
 		}
 		return
 	}
@@ -149,6 +156,7 @@ func (b *brokerHub) Values(p string, values []BrokerEntry) {
 	if f.ctx.Err() != nil {
 		return
 	}
+	defer f.say()
 	f.keeping.Lock()
 	defer f.keeping.Unlock()
 	present := make(map[string]struct{}, len(values))
@@ -297,7 +305,7 @@ func (f *feed) repairLoss(p string, after, upTo uint64) {
 		patterns = []string{">"}
 	}
 	ok := f.replay(patterns, after, upTo, func(e *BrokerEntry) {
-		if len(holes) > 0 && e.Seq >= holes[0] {
+		for len(holes) > 0 && e.Seq >= holes[0] {
 			f.lose(p)
 			holes = holes[1:]
 		}

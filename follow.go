@@ -111,29 +111,38 @@ func (f *feed) establish(x *follow) {
 		x.err = fmt.Errorf("hotline: following %q: %w", x.pattern, err)
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if close(x.ready); err != nil {
-		f.forget(x) // whoever comes next tries again
-	} else {
+	if close(x.ready); err == nil {
 		f.rest(x, time.Now())
+	} else {
+		x.ended = make(chan struct{}) // whoever comes next tries again
+	}
+	f.mu.Unlock()
+	if err != nil {
+		f.end(x)
 	}
 }
 
 // refresh asks the broker how far the feed has come that carries a pattern, once for all who want to know at a time.
 func (f *feed) refresh(ctx context.Context, pattern string) error {
-	answer := f.asking.DoChan(pattern, func() (any, error) {
-		ctx, cancel := context.WithTimeout(f.ctx, brokerTimeout)
-		defer cancel()
-		p, err := f.broker.Follow(ctx, pattern)
-		if err == nil {
-			f.hub.log.Advance(eventlog.Pos(p))
-			f.heard(p)
-		}
-		return nil, err
+	answer := make(chan error, 1)
+	f.spawn(func() {
+		_, err, _ := f.asking.Do(pattern, func() (any, error) {
+			ctx, cancel := context.WithTimeout(f.ctx, brokerTimeout)
+			defer cancel()
+			p, err := f.broker.Follow(ctx, pattern)
+			if err == nil {
+				f.hub.log.Advance(eventlog.Pos(p))
+				f.heard(p)
+			}
+			return nil, err
+		})
+		answer <- err
 	})
 	select {
-	case r := <-answer:
-		return r.Err
+	case err := <-answer:
+		return err
+	case <-f.ctx.Done(): // nobody may answer
+		return fmt.Errorf("%w: the hub", ErrClosed)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -221,22 +230,21 @@ func (f *feed) giveUp() {
 		f.idle.Remove(x.idle)
 		x.idle, x.ended = nil, make(chan struct{})
 		f.mu.Unlock()
-
-		f.broker.Unfollow(x.pattern)
-		f.keeping.Lock()
-		f.drop(x)
-		f.mu.Lock()
-		f.forget(x)
-		f.mu.Unlock()
-		f.keeping.Unlock()
-		close(x.ended)
+		f.end(x)
 	}
 }
 
-// forget needs mu.
-func (f *feed) forget(x *follow) {
+// end forgets a pattern, and makes the broker do so, which may have begun to carry it even if Follow has failed.
+func (f *feed) end(x *follow) {
+	f.broker.Unfollow(x.pattern)
+	f.keeping.Lock()
+	defer f.keeping.Unlock()
+	f.drop(x)
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	delete(f.follows, x.pattern)
 	f.trie.Remove(x.pattern, x)
+	close(x.ended)
 }
 
 // drop forgets the values of topics that nobody follows but x, which is being given up: here they would not change. It

@@ -76,6 +76,8 @@ func TestIdleFollowsAreBounded(t *testing.T) {
 		if got := b.unfollows.Load(); got != maxIdle+101 {
 			t.Errorf("%d patterns were given up, want all: %d", got, maxIdle+101)
 		}
+		h.feed.mu.Lock()
+		defer h.feed.mu.Unlock()
 		if h.feed.idle.Len() != 0 || len(h.feed.follows) != 1 { // what the hubs tell each other
 			t.Errorf("%d idle, %d followed", h.feed.idle.Len(), len(h.feed.follows))
 		}
@@ -144,6 +146,118 @@ func TestManyAheadOfTheFeed(t *testing.T) {
 		c.nodes[1].Fail(TestFaults{})
 		for _, cl := range list {
 			cl.want("ok 1")
+		}
+	})
+}
+
+// blocking is a node whose answers are held while block is set.
+type blocking struct {
+	TestNode
+	block  atomic.Pointer[chan struct{}]
+	inside atomic.Int32
+	follow atomic.Bool
+}
+
+func (b *blocking) Publish(ctx context.Context, e *BrokerEntry) (Position, error) {
+	if ch := b.block.Load(); ch != nil && e.Delivery == Presence {
+		b.inside.Add(1)
+		defer b.inside.Add(-1)
+		select {
+		case <-*ch:
+		case <-ctx.Done():
+			return Position{}, fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())
+		}
+	}
+	return b.TestNode.Publish(ctx, e)
+}
+
+func (b *blocking) Follow(ctx context.Context, p string) (Position, error) {
+	if ch := b.block.Load(); ch != nil && b.follow.Load() {
+		b.inside.Add(1)
+		defer b.inside.Add(-1)
+		<-ctx.Done()
+		time.Sleep(time.Second) // "returns soon after ctx ends"
+		return Position{}, ctx.Err()
+	}
+	return b.TestNode.Follow(ctx, p)
+}
+
+// Close waits for the clearing of a Presence value, and no clearing begins after it.
+func TestCloseEndsClearing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 0, TestStoreOptions{}, nil)
+		b := &blocking{}
+		c.wrap = func(n TestNode) TestNode { b.TestNode = n; return b }
+		c.join(&HubOptions{Limits: calm, Topics: map[string]TopicOptions{"here.*": {Delivery: Presence}}})
+		a := c.at(0)
+		a.send(`{"op":"pub","ref":1,"topic":"here.ada","data":"a"}`)
+		a.want("ok ref 1")
+		ch := make(chan struct{})
+		b.block.Store(&ch)
+		a.close()
+		time.Sleep(11 * time.Second) // Linger is over
+		if b.inside.Load() != 1 {
+			t.Fatal("it is not being cleared")
+		}
+		c.hub.Close()
+		if b.inside.Load() != 0 {
+			t.Error("Close has returned, and the hub is still inside Broker.Publish")
+		}
+		close(ch)
+		synctest.Wait()
+	})
+}
+
+// Close waits for a question that is put to the broker for somebody who waits for the feed.
+func TestCloseEndsAsking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 0, TestStoreOptions{}, nil)
+		var bs []*blocking
+		c.wrap = func(n TestNode) TestNode { b := &blocking{TestNode: n}; bs = append(bs, b); return b }
+		c.join(&HubOptions{Limits: calm})
+		c.join(&HubOptions{Limits: calm})
+		a, q := c.at(0, "chat.a"), c.at(1, "chat.a")
+		a.want("ok 1")
+		q.want("ok 1")
+		bs[1].Fail(TestFaults{Delay: 5 * time.Second})
+		c.worlds[0].publish("chat.a", 1)
+		pos := a.next().ID
+		ch := make(chan struct{})
+		bs[1].follow.Store(true)
+		bs[1].block.Store(&ch)
+		x := c.at(1, "chat.a "+pos)
+		_ = x
+		time.Sleep(100 * time.Millisecond)
+		if bs[1].inside.Load() != 1 {
+			t.Fatal("it does not ask")
+		}
+		c.worlds[1].hub.Close()
+		if bs[1].inside.Load() != 0 {
+			t.Error("Close has returned, and the hub is still inside Broker.Follow")
+		}
+		bs[1].block.Store(nil)
+		time.Sleep(10 * time.Second)
+	})
+}
+
+// What the broker could not follow in time it is told not to.
+func TestFailedFollowIsUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, brokers := countedCluster(t, 1, &HubOptions{Limits: calm})
+		b := brokers[0]
+		b.Fail(TestFaults{Delay: 11 * time.Second})
+		ctx := t.Context()
+		before := b.follows.Load()
+		for i := range 5 {
+			_, err := c.hub.Subscribe(ctx, fmt.Sprint("t.", i), nil)
+			if err == nil {
+				t.Fatal("followed")
+			}
+		}
+		b.Fail(TestFaults{})
+		time.Sleep(5 * time.Minute)
+		if asked, undone := b.follows.Load()-before, b.unfollows.Load(); asked != undone {
+			t.Errorf("the broker was asked for %d patterns, and to leave %d", asked, undone)
 		}
 	})
 }

@@ -159,6 +159,14 @@ func (h *Hub) hurry() {
 
 // register makes a connection known that is authenticated, or says why it is not to be.
 func (h *Hub) register(c *Conn) *closing {
+	why := h.enter(c)
+	if why == nil {
+		h.log_().Debug("hotline: connected", "conn", c.id, "user", c.identity.User)
+	}
+	return why
+}
+
+func (h *Hub) enter(c *Conn) *closing {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	kicks := h.early[c]
@@ -178,7 +186,6 @@ func (h *Hub) register(c *Conn) *closing {
 		c.shard.add(c.peer)
 		c.shard.markDirty(c.peer)
 	})
-	h.log_().Debug("hotline: connected", "conn", c.id, "user", c.identity.User)
 	return nil
 }
 
@@ -193,7 +200,8 @@ func (h *Hub) forget(c *Conn) {
 }
 
 // Current yields the present values of the State and Presence topics that pattern matches, in no particular order:
-// who is here, the newest prices. With a Broker it asks the Broker, and an error ends it.
+// who is here, the newest prices. With a Broker it is what the hub has heard of them so far, once it follows pattern; an
+// error ends it.
 func (h *Hub) Current(ctx context.Context, pattern string) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		if err := checkPattern(pattern); err != nil {

@@ -18,7 +18,8 @@ import (
 //
 // The hooks of one connection are called one at a time, in the order in which its frames arrived; those of different
 // connections concurrently. A hook may block: it holds up its own connection only, and its ctx is done when that
-// connection ends. A panic in a hook is recovered, logged, and closes that connection with 1011.
+// connection ends. A panic in a hook is recovered and logged, and what it was asked for fails with an internal error; where
+// nobody is told, in Authenticate, OnConnect and OnMessage, the connection is closed with 1011.
 //
 // One rule holds for the error of every hook, here and in DialOptions and SubscribeOptions: an error that wraps
 // [ErrDenied] is final, any other is temporary and is tried again. Only the text of errors that wrap one of this

@@ -25,6 +25,7 @@ type holding struct {
 	row   *row
 	timer *time.Timer // running: nobody holds it
 	value publication // the last one; only with a broker
+	sets  int         // how often value was set
 }
 
 // publish stores a value for the connection that publishes it, or gives it up.
@@ -63,11 +64,13 @@ func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos
 			x.hub.feed.unfollow(p.topic)
 			return pos, false, err
 		}
-		if h = x.topics[p.topic]; h != nil {
-			x.hub.feed.unfollow(p.topic) // another one has come first
-		} else if p.conn.ctx.Err() != nil || x.closed {
-			x.mu.Unlock()
+		h = x.topics[p.topic]
+		ended := p.conn.ctx.Err() != nil || x.closed
+		if h != nil || ended { // another one has come first
 			x.hub.feed.unfollow(p.topic)
+		}
+		if ended {
+			x.mu.Unlock()
 			return eventlog.Pos{}, false, ErrClosed
 		}
 	}
@@ -75,31 +78,49 @@ func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos
 		h = &holding{conns: make(map[*Conn]struct{}), row: p.row}
 		x.topics[p.topic] = h
 	}
-	if x.hub.opts.Broker != nil {
+	undo := x.hold(h, p)
+	x.mu.Unlock()
+	if pos, err = x.hub.put(ctx, p); err != nil {
+		undo()
+	}
+	return pos, err == nil, err
+}
+
+// hold makes p.conn hold p. It needs mu. undo, which does not, is for a value that could not be stored: the one before it
+// is still there, and may be nobody's now.
+func (x *presence) hold(h *holding, p publication) (undo func()) {
+	c, topic := p.conn, p.topic
+	before := h.value
+	_, already := h.conns[c]
+	if h.sets++; x.hub.opts.Broker != nil {
 		h.value = p
 	}
+	set := h.sets
 	if h.timer != nil {
 		h.timer.Stop()
 		h.timer = nil
 	}
-	h.conns[p.conn] = struct{}{}
-	p.conn.mu.Lock()
-	if p.conn.held == nil {
-		p.conn.held = make(map[string]struct{})
+	h.conns[c] = struct{}{}
+	c.mu.Lock()
+	if c.held == nil {
+		c.held = make(map[string]struct{})
 	}
-	p.conn.held[p.topic] = struct{}{}
-	p.conn.mu.Unlock()
-	x.mu.Unlock()
-	if pos, err = x.hub.put(ctx, p); err != nil {
-		// The value before it is still there, and may be nobody's now.
+	c.held[topic] = struct{}{}
+	c.mu.Unlock()
+	return func() {
 		x.mu.Lock()
-		x.letGo(p.conn, p.topic)
-		x.mu.Unlock()
-		p.conn.mu.Lock()
-		delete(p.conn.held, p.topic)
-		p.conn.mu.Unlock()
+		defer x.mu.Unlock()
+		if h.sets == set {
+			h.value = before
+		}
+		if already {
+			return
+		}
+		x.letGo(c, topic)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.held, topic)
 	}
-	return pos, err == nil, err
 }
 
 // beginClear makes whoever publishes to a topic wait until the caller has cleared it: a value that is stored in between
@@ -155,15 +176,12 @@ func (x *presence) release(c *Conn, topic string) (last bool) {
 
 // leave makes c let go of everything: it has ended.
 func (x *presence) leave(c *Conn) {
+	x.mu.Lock() // before held is looked at: who publishes at this moment sees that c has ended, or is seen here
+	defer x.mu.Unlock()
 	c.mu.Lock()
 	held := c.held
 	c.held = nil
 	c.mu.Unlock()
-	if len(held) == 0 {
-		return
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	for topic := range held {
 		x.letGo(c, topic)
 	}
@@ -178,7 +196,12 @@ func (x *presence) letGo(c *Conn, topic string) {
 	if delete(h.conns, c); len(h.conns) > 0 || h.timer != nil || x.closed {
 		return
 	}
-	h.timer = time.AfterFunc(max(h.row.Linger, 0), func() { x.clear(topic, h) })
+	x.clearAfter(max(h.row.Linger, 0), topic, h)
+}
+
+// clearAfter calls clear later, unless the hub has ended. It needs mu.
+func (x *presence) clearAfter(d time.Duration, topic string, h *holding) {
+	h.timer = time.AfterFunc(d, func() { x.hub.feed.spawn(func() { x.clear(topic, h) }) })
 }
 
 // clear clears the value of a topic that nobody has held for its Linger.
@@ -196,7 +219,7 @@ func (x *presence) clear(topic string, h *holding) {
 		x.hub.feed.unfollow(topic)
 		return // a connection of another hub holds it
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
+	ctx, cancel := context.WithTimeout(x.hub.feed.ctx, hookTimeout)
 	defer cancel()
 	if _, err := x.hub.put(ctx, publication{topic: topic, row: h.row, payload: payload{data: null}, lapsed: true}); err != nil {
 		x.hub.log_().Warn("hotline: clearing a Presence value failed", "topic", topic, "error", err)
@@ -204,7 +227,7 @@ func (x *presence) clear(topic string, h *holding) {
 		defer x.mu.Unlock()
 		if !x.closed { // it is tried again until it succeeds, or somebody holds the topic
 			x.topics[topic] = h
-			h.timer = time.AfterFunc(clearAgain, func() { x.clear(topic, h) })
+			x.clearAfter(clearAgain, topic, h)
 		}
 		return
 	}

@@ -67,11 +67,28 @@ func (r *remote) fetchPage(ctx context.Context, entries, bytes int) (ahead bool,
 		return ahead, nil
 	}
 	if !r.more && r.after != (Position{}) {
-		// The log may have let go of what lies behind at meanwhile.
-		now, _ := r.feed.hub.log.Takeover(r.floor)
-		r.more = now.Seq > r.at.Seq
+		r.more = r.letGo()
 	}
 	return ahead, nil
+}
+
+// letGo reports whether the log has let go of something meanwhile that lies behind the place where it is to take over.
+func (r *remote) letGo() bool {
+	log := r.feed.hub.log
+	now, _ := log.Takeover(r.floor)
+	if now.Seq <= r.at.Seq {
+		return false
+	}
+	var f eventlog.Filter
+	for _, name := range r.patterns {
+		part := eventlog.Part{Pattern: name}
+		if !pattern.HasWildcard(name) {
+			part.Topic, _ = log.Interest(name)
+		}
+		f.Parts = append(f.Parts, part)
+	}
+	res := log.Read(&f, r.at, eventlog.Limit{Entries: 1, Bytes: 1, UpTo: now, Now: time.Now()}, nil)
+	return res.Hole == eventlog.Lapped
 }
 
 // retry is fetch that is repeated as long as the broker is away.
@@ -357,14 +374,16 @@ func (sh *shard) resumed(p *peer, x *resuming, err error) {
 // turnRemote is the turn of a connection whose stream begins in the broker's store: first the server's subscriptions
 // join, where the client's position is, then the store is read, and nobody else joins before the stream is in the log.
 func (sh *shard) turnRemote(p *peer) {
-	mark, all := len(sh.items), true
+	mark, all, walking := len(sh.items), true, false
 	var pushed []int64
 	p.dirty = true // it is written below, and not queued for it
 	for _, s := range p.subs {
 		if !slices.Contains(p.remote.nums, s.num) {
 			continue // it begins now, as any other
 		}
-		pushed = append(pushed, s.num)
+		if s.events {
+			pushed = append(pushed, s.num)
+		}
 		if s.joined {
 			continue
 		}
@@ -374,7 +393,8 @@ func (sh *shard) turnRemote(p *peer) {
 			room := sh.hub.limits.WindowBytes / 2
 			sh.walk(p, s, &room)
 		}
-		if all = all && !s.walking; !s.walking {
+		walking = walking || s.walking
+		if all = all && !(s.walking && s.events); !s.walking {
 			if s.states && !p.joinedStates() {
 				p.st = max(p.st, s.st) // nobody else needs what it has read
 			}
@@ -393,7 +413,7 @@ func (sh *shard) turnRemote(p *peer) {
 	if len(p.pending) == 0 {
 		sh.drop(mark)
 	}
-	if !all && !p.busy {
+	if walking && !p.busy {
 		sh.read(p)
 	}
 }

@@ -189,7 +189,9 @@ func (sh *shard) live(m eventlog.Live) {
 // take empties the inbox.
 func (sh *shard) take() {
 	in := &sh.inbox
+	changed := sh.hub.log.Handed() // up to there, what is for this shard has been left in the inbox
 	if !in.any.Load() {
+		sh.st = max(sh.st, changed)
 		return
 	}
 	in.mu.Lock()
@@ -206,18 +208,22 @@ func (sh *shard) take() {
 	for _, p := range touched {
 		sh.markDirty(p)
 	}
-	for i := range live {
-		sh.dispatchLive(&live[i])
-	}
 	if missed {
-		// State that did not fit is read from the table by everybody.
+		// State that did not fit, wherever it was among the others, is read from the table by everybody.
 		for _, p := range sh.peers {
-			if p != nil && p.live {
+			switch {
+			case p == nil:
+			case p.local != nil:
+				p.local.notify()
+			case p.live:
 				sh.goBehind(p, sh.cur, sh.st)
 			}
 		}
-		sh.st = max(sh.st, sh.hub.log.Changed())
 	}
+	for i := range live {
+		sh.dispatchLive(&live[i])
+	}
+	sh.st = max(sh.st, changed)
 }
 
 // trim forgets the items that nobody is to be sent any more. Under a load that is never flushed to the end the oldest of

@@ -18,6 +18,9 @@ func (sh *shard) serve() bool {
 		return false
 	}
 	sh.awake()
+	if changed := sh.hub.log.Handed(); !sh.inbox.any.Load() {
+		sh.st = max(sh.st, changed)
+	}
 	sh.dispatch()
 	sh.flushSome()
 	sh.count()

@@ -57,6 +57,8 @@ type Log struct {
 	segs   atomic.Pointer[[]*segment] // oldest first, never empty; replaced, not changed
 	shifts atomic.Pointer[[]shift]    // ascending; nil: none. Replaced, not changed
 
+	handed atomic.Uint64 // the last change that Options.Live was told of
+
 	mu         sync.Mutex
 	topics     map[string]*Topic
 	free       []uint32 // ids

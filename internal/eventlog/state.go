@@ -173,6 +173,7 @@ func (l *Log) put(v *Value) (shards uint64) {
 	}
 	shards = t.shards | l.wildMask
 	l.opts.Live(shards, Live{Topic: t, Entry: v.Entry, Value: v})
+	l.handed.Store(v.Order)
 	return shards
 }
 
@@ -251,6 +252,9 @@ func (l *Log) Changed() uint64 {
 	defer l.mu.Unlock()
 	return l.state.order
 }
+
+// Handed is the number of the last change that Options.Live was told of, and has returned.
+func (l *Log) Handed() uint64 { return l.handed.Load() }
 
 // Update is what Changes found.
 type Update struct {
