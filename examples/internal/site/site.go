@@ -24,12 +24,12 @@ import (
 
 // App is an example.
 type App struct {
-	// Name is its path, and the first segment of each of its topics.
+	// Name is its path, and the first segment of each of its topics; not "site", which is the path of what all share.
 	Name string
 	// Title and About say what it is, on the page that links to all.
 	Title, About string
-	// Options is what it asks of its hub. Hooks and topics only; Authenticate is called for its own connections, the other hooks
-	// for those of other examples, too, which Identity.Data tells apart.
+	// Options is what it asks of its hub: hooks, topics, and limits of messages, subscriptions and publishes. Authenticate is
+	// called for its own connections, the other hooks for those of other examples, too, which Identity.Data tells apart: see Only.
 	Options hotline.HubOptions
 	// Handler serves its pages, and hub at "ws". Its paths are those below "/Name".
 	Handler func(hub *hotline.Hub) http.Handler
@@ -94,8 +94,7 @@ func Serve(ctx context.Context, ln net.Listener, apps ...*App) error {
 	return errors.Join(srv.Shutdown(ctx), hub.Shutdown(ctx))
 }
 
-// handler serves each app under its name, what they share at the root, and there the page that links to them; one app alone
-// is where "/" leads to.
+// handler serves each app under its name, and what they share beside them. "/" leads to the first one.
 func handler(hub *hotline.Hub, apps []*App) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /hotline.js", js.Handler())
@@ -106,11 +105,7 @@ func handler(hub *hotline.Hub, apps []*App) http.Handler {
 			h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), appKey{}, app)))
 		})
 	}
-	if len(apps) == 1 {
-		mux.Handle("GET /{$}", http.RedirectHandler("/"+apps[0].Name+"/", http.StatusFound))
-	} else {
-		mux.Handle("GET /{$}", landing(apps))
-	}
+	mux.Handle("GET /{$}", http.RedirectHandler("/"+apps[0].Name+"/", http.StatusFound))
 	return mux
 }
 
@@ -122,13 +117,13 @@ func Pages(files fs.FS) http.Handler {
 	}
 	pages := http.FileServerFS(web)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		head(w.Header())
+		Head(w.Header())
 		pages.ServeHTTP(w, r)
 	})
 }
 
-// head sets what every page says: it takes everything from here, and is in nobody's frame.
-func head(h http.Header) {
+// Head sets what every page says: it takes everything from here, and is in nobody's frame.
+func Head(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
