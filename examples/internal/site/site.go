@@ -4,6 +4,7 @@ package site
 
 import (
 	"context"
+	"crypto/tls"
 	"embed"
 	"errors"
 	"flag"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/gohotline/hotline"
+	"github.com/gohotline/hotline/examples/secure/selfsigned"
 	"github.com/gohotline/hotline/js"
 )
 
@@ -53,10 +55,11 @@ func Main(apps ...*App) {
 	}
 	scheme := "http"
 	if *secure {
-		if ln, err = withTLS(ln); err != nil {
+		cert, err := selfsigned.Certificate() // browsers warn of it
+		if err != nil {
 			log.Fatal(err)
 		}
-		scheme = "https"
+		ln, scheme = withTLS(ln, cert), "https"
 	}
 	fmt.Println(url(scheme, ln, *addr))
 	if err := Serve(ctx, ln, apps...); err != nil {
@@ -140,6 +143,13 @@ func listen(addr string) (net.Listener, error) {
 		return net.Listen("tcp", "localhost:0")
 	}
 	return ln, nil
+}
+
+// withTLS serves TLS. A WebSocket is an upgrade of HTTP/1.1, so HTTP/2 is not offered.
+func withTLS(ln net.Listener, cert tls.Certificate) net.Listener {
+	return tls.NewListener(ln, &tls.Config{
+		Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
+	})
 }
 
 // url is where the page is: under the host that was asked for, so that localhost does not become 127.0.0.1.
