@@ -38,7 +38,7 @@ func New(apps ...*site.App) *site.App {
 			mux.Handle("GET /ws", hub)
 			mux.Handle("GET /", site.Pages(files))
 			mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-				site.Head(w.Header())
+				site.Headers(w.Header())
 				w.Header().Set("Content-Type", "text/html; charset=utf-8")
 				_, _ = w.Write(page)
 			})

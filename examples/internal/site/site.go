@@ -120,13 +120,13 @@ func Pages(files fs.FS) http.Handler {
 	}
 	pages := http.FileServerFS(web)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		Head(w.Header())
+		head(w.Header())
 		pages.ServeHTTP(w, r)
 	})
 }
 
-// Head sets what every page says: it takes everything from here, and is in nobody's frame.
-func Head(h http.Header) {
+// head sets what every page says: it takes everything from here, and is in nobody's frame.
+func head(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
