@@ -137,9 +137,9 @@ func (c *Conn) Send(topic string, v any) error {
 	return nil
 }
 
-// Subscribe subscribes the connection to a topic or pattern without asking AuthorizeSubscribe. A plain connection has
-// no other way; any other client is told, and may now also subscribe to it by itself, to read it. The error wraps
-// [ErrInvalid] or [ErrClosed].
+// Subscribe subscribes the connection to a topic or pattern without asking AuthorizeSubscribe: what is published once it
+// has returned is sent. A plain connection has no other way; any other client is told, and may now also subscribe to it by
+// itself, to read it. The error wraps [ErrInvalid] or [ErrClosed].
 func (c *Conn) Subscribe(topic string) error {
 	if err := checkPattern(topic); err != nil {
 		return err
@@ -164,16 +164,26 @@ func (c *Conn) Subscribe(topic string) error {
 		return nil
 	}
 	c.mu.Unlock()
+	begun := make(chan struct{})
 	err := c.hub.feed.follow(c.ctx, topic, func(from eventlog.Pos) {
 		r.from = from
-		c.shard.do(func() { c.shard.begin(c.peer, []subscribing{r}) })
+		c.shard.do(func() {
+			c.shard.begin(c.peer, []subscribing{r})
+			close(begun)
+		})
 	})
 	if err != nil {
 		c.mu.Lock()
 		delete(c.granted, topic) // it may be tried again
 		c.mu.Unlock()
+		return err
 	}
-	return err
+	select {
+	case <-begun:
+		return nil
+	case <-c.ctx.Done():
+		return fmt.Errorf("%w: %w", ErrClosed, context.Cause(c.ctx))
+	}
 }
 
 // Close closes the connection now. The client reconnects after codes 4000–4499 and not after 4500–4999;

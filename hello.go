@@ -16,6 +16,7 @@ func (c *Conn) hello() {
 		c.control(frame.Text, wire.AppendWelcome(nil, l.welcome(c.id)))
 	}
 	c.schedule()
+	began := h.log.Head()
 	if h.opts.OnConnect != nil {
 		if err := c.hook("OnConnect", func(ctx context.Context) error {
 			h.opts.OnConnect(ctx, c)
@@ -30,7 +31,7 @@ func (c *Conn) hello() {
 	c.mu.Unlock()
 	list := make([]subscribing, 0, len(first.pushed)+len(first.req.Subs))
 	list = append(list, first.pushed...)
-	remote := c.continues(list, first.req.After)
+	remote := c.continues(list, first.req.After, began)
 	for _, s := range first.req.Subs {
 		list = append(list, c.subscribing(s))
 	}
@@ -38,8 +39,9 @@ func (c *Conn) hello() {
 }
 
 // continues finds where the topics go on to which the server has subscribed the connection: all from one position. Those
-// whose history is not for the client begin now.
-func (c *Conn) continues(pushed []subscribing, after string) *continued {
+// whose history is not for the client begin now. Without a position all begin where the log was when OnConnect was called:
+// what it has loaded and sent after it subscribed is joined by what was published meanwhile.
+func (c *Conn) continues(pushed []subscribing, after string, began eventlog.Pos) *continued {
 	var floor eventlog.Pos
 	for i := range pushed {
 		r := &pushed[i]
@@ -50,10 +52,18 @@ func (c *Conn) continues(pushed []subscribing, after string) *continued {
 			floor = later(floor, r.from)
 		}
 	}
+	if after == "" {
+		for i := range pushed {
+			if r := &pushed[i]; r.err == nil {
+				r.after, r.known = later(began, floor), true
+			}
+		}
+		return nil
+	}
 	pos, bad := wire.ParsePos(after)
 	for asked := false; ; asked = true {
 		names := c.namesOf(pushed)
-		if after == "" || len(names) == 0 {
+		if len(names) == 0 {
 			return nil
 		}
 		var o origin

@@ -4,6 +4,7 @@ package site
 
 import (
 	"context"
+	"crypto/tls"
 	"embed"
 	"errors"
 	"flag"
@@ -19,17 +20,18 @@ import (
 	"time"
 
 	"github.com/gohotline/hotline"
+	"github.com/gohotline/hotline/examples/secure/selfsigned"
 	"github.com/gohotline/hotline/js"
 )
 
 // App is an example.
 type App struct {
-	// Name is its path, and the first segment of each of its topics.
+	// Name is its path, and the first segment of each of its topics; not "site", which is the path of what all share.
 	Name string
 	// Title and About say what it is, on the page that links to all.
 	Title, About string
-	// Options is what it asks of its hub. Hooks and topics only; Authenticate is called for its own connections, the other hooks
-	// for those of other examples, too, which Identity.Data tells apart.
+	// Options is what it asks of its hub: hooks, topics, and limits of messages, subscriptions and publishes. Authenticate is
+	// called for its own connections, the other hooks for those of other examples, too, which Identity.Data tells apart: see Only.
 	Options hotline.HubOptions
 	// Handler serves its pages, and hub at "ws". Its paths are those below "/Name".
 	Handler func(hub *hotline.Hub) http.Handler
@@ -53,10 +55,11 @@ func Main(apps ...*App) {
 	}
 	scheme := "http"
 	if *secure {
-		if ln, err = withTLS(ln); err != nil {
+		cert, err := selfsigned.Certificate() // browsers warn of it
+		if err != nil {
 			log.Fatal(err)
 		}
-		scheme = "https"
+		ln, scheme = withTLS(ln, cert), "https"
 	}
 	fmt.Println(url(scheme, ln, *addr))
 	if err := Serve(ctx, ln, apps...); err != nil {
@@ -94,8 +97,7 @@ func Serve(ctx context.Context, ln net.Listener, apps ...*App) error {
 	return errors.Join(srv.Shutdown(ctx), hub.Shutdown(ctx))
 }
 
-// handler serves each app under its name, what they share at the root, and there the page that links to them; one app alone
-// is where "/" leads to.
+// handler serves each app under its name, and what they share beside them. "/" leads to the first one.
 func handler(hub *hotline.Hub, apps []*App) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /hotline.js", js.Handler())
@@ -106,11 +108,7 @@ func handler(hub *hotline.Hub, apps []*App) http.Handler {
 			h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), appKey{}, app)))
 		})
 	}
-	if len(apps) == 1 {
-		mux.Handle("GET /{$}", http.RedirectHandler("/"+apps[0].Name+"/", http.StatusFound))
-	} else {
-		mux.Handle("GET /{$}", landing(apps))
-	}
+	mux.Handle("GET /{$}", http.RedirectHandler("/"+apps[0].Name+"/", http.StatusFound))
 	return mux
 }
 
@@ -145,6 +143,13 @@ func listen(addr string) (net.Listener, error) {
 		return net.Listen("tcp", "localhost:0")
 	}
 	return ln, nil
+}
+
+// withTLS serves TLS. A WebSocket is an upgrade of HTTP/1.1, so HTTP/2 is not offered.
+func withTLS(ln net.Listener, cert tls.Certificate) net.Listener {
+	return tls.NewListener(ln, &tls.Config{
+		Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
+	})
 }
 
 // url is where the page is: under the host that was asked for, so that localhost does not become 127.0.0.1.

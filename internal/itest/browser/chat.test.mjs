@@ -97,7 +97,7 @@ describe('the chat', { skip: needsChromium }, () => {
 
   test('a newcomer sees the last 50 messages', async t => {
     const room = newRoom(), topic = 'chat.' + room.replace(' ', '%20')
-    const wire = await Wire.open(program.url + 'ws', { token: 'Ada' })
+    const wire = await Wire.open(program.url + 'chat/ws', { token: 'Ada' })
     t.after(() => wire.ws.terminate())
     for (let ref = 1; ref <= 60; ref++) wire.send({ op: 'pub', ref, topic, data: `line ${ref}` })
     await wire.next({ op: 'ok', ref: 60 })
@@ -156,7 +156,7 @@ describe('the chat', { skip: needsChromium }, () => {
     await say(bob, 'and this')
     await bob.locator('.pending').nth(1).waitFor()
     // More than a newcomer would be sent.
-    const eve = await Wire.open(program.url + 'ws', { token: 'Eve' })
+    const eve = await Wire.open(program.url + 'chat/ws', { token: 'Eve' })
     t.after(() => eve.ws.terminate())
     const much = Array.from({ length: 70 }, (_, i) => `line ${i + 1}`)
     for (const [i, data] of much.entries()) eve.send({ op: 'pub', ref: i, topic: 'chat.' + room.replace(' ', '%20'), data })
@@ -212,7 +212,7 @@ describe('the chat', { skip: needsChromium }, () => {
       await hears(page, script)
       assert.equal(await page.locator('#log .who').first().textContent(), img)
       const made = await page.locator('#chat').evaluate(chat =>
-        chat.querySelectorAll('script, b, svg[onload], img[onerror], [onclick], a:not([href^="#"])').length)
+        chat.querySelectorAll('script, b, svg[onload], img[onerror], [onclick], a:not([href^="#"], .brand)').length)
       assert.equal(made, 0)
     }
     assert.deepEqual(alerts, [])
@@ -264,7 +264,7 @@ describe('the chat', { skip: needsChromium }, () => {
       ws.onopen = () => resolve('open')
       ws.onclose = e => resolve(e.code)
     }), url)
-    const ws = program.url.replace('http', 'ws') + 'ws'
+    const ws = program.url.replace('http', 'ws') + 'chat/ws'
     const evil = await chromium.newPage(`http://localhost:${server.address().port}/`)
     const good = await chromium.newPage(program.url)
     t.after(() => Promise.all([evil, good].map(page => page.context().close())))

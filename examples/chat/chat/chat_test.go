@@ -1,4 +1,4 @@
-package main
+package chat
 
 import (
 	"bytes"
@@ -105,7 +105,7 @@ func TestResume(t *testing.T) {
 func TestHere(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *chat) {
 		bob := c.join("Bob", "lobby")
-		const here = `{"op":"pub","ref":1,"topic":"here.lobby.Ada","data":{}}`
+		const here = `{"op":"pub","ref":1,"topic":"chat.lobby.here.Ada","data":{}}`
 		enter := func() *window {
 			ada := c.join("Ada", "lobby")
 			ada.send(here)
@@ -113,41 +113,41 @@ func TestHere(t *testing.T) {
 			return ada
 		}
 		first := enter()
-		bob.until("Ada here.lobby.Ada {}")
+		bob.until("Ada chat.lobby.here.Ada {}")
 		second := enter()
-		bob.until("Ada here.lobby.Ada {}") // with a newer rev
+		bob.until("Ada chat.lobby.here.Ada {}") // with a newer rev
 
 		// A newcomer sees them at once.
-		eve := c.open("Eve", `"topic":"here.*.*"`)
-		if _, before := eve.until("ok sub 1"); strings.Join(before, "; ") != "welcome; Ada here.lobby.Ada sub 1 {}" {
+		eve := c.open("Eve", `"topic":"chat.*.here.*"`)
+		if _, before := eve.until("ok sub 1"); strings.Join(before, "; ") != "welcome; Ada chat.lobby.here.Ada sub 1 {}" {
 			t.Errorf("the newcomer is sent %q", before)
 		}
 
 		// One window leaves, by the button; the other is still there.
-		first.send(`{"op":"pub","ref":2,"topic":"here.lobby.Ada","data":null}`)
+		first.send(`{"op":"pub","ref":2,"topic":"chat.lobby.here.Ada","data":null}`)
 		first.until("ok ref 2")
 		time.Sleep(15 * time.Second)
-		bob.send(`{"op":"pub","ref":1,"topic":"here.lobby.Bob","data":{}}`)
-		if _, before := bob.until("Bob here.lobby.Bob {}"); strings.Contains(strings.Join(before, "; "), "gone") {
+		bob.send(`{"op":"pub","ref":1,"topic":"chat.lobby.here.Bob","data":{}}`)
+		if _, before := bob.until("Bob chat.lobby.here.Bob {}"); strings.Contains(strings.Join(before, "; "), "gone") {
 			t.Errorf("she has a window left, but: %q", before)
 		}
 
 		// The other crashes: she is there for ten seconds more, and not longer.
 		second.ws.CloseNow()
 		since := time.Now()
-		if bob.until("here.lobby.Ada gone"); time.Since(since) != 10*time.Second {
+		if bob.until("chat.lobby.here.Ada gone"); time.Since(since) != 10*time.Second {
 			t.Errorf("gone after %v", time.Since(since))
 		}
 
 		// A reload takes less.
 		first = enter()
-		bob.until("Ada here.lobby.Ada {}")
+		bob.until("Ada chat.lobby.here.Ada {}")
 		first.ws.CloseNow()
 		time.Sleep(5 * time.Second)
 		enter()
 		time.Sleep(15 * time.Second)
-		bob.send(`{"op":"pub","ref":2,"topic":"here.lobby.Bob","data":{"again":true}}`)
-		if _, before := bob.until(`Bob here.lobby.Bob {"again":true}`); strings.Contains(strings.Join(before, "; "), "gone") {
+		bob.send(`{"op":"pub","ref":2,"topic":"chat.lobby.here.Bob","data":{"again":true}}`)
+		if _, before := bob.until(`Bob chat.lobby.here.Bob {"again":true}`); strings.Contains(strings.Join(before, "; "), "gone") {
 			t.Errorf("she only reloaded, but: %q", before)
 		}
 	})
@@ -157,11 +157,11 @@ func TestHere(t *testing.T) {
 func TestTyping(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *chat) {
 		ada, bob := c.join("Ada", "lobby"), c.join("Bob", "lobby")
-		ada.send(`{"op":"pub","topic":"typing.lobby","data":true}`)
-		if f, _ := bob.until("Ada typing.lobby true"); f.ID != "" || f.Rev != "" {
+		ada.send(`{"op":"pub","topic":"chat.lobby.typing","data":true}`)
+		if f, _ := bob.until("Ada chat.lobby.typing true"); f.ID != "" || f.Rev != "" {
 			t.Errorf("a signal with a position: %+v", f)
 		}
-		eve := c.open("Eve", `"topic":"typing.lobby","replay":50`)
+		eve := c.open("Eve", `"topic":"chat.lobby.typing","replay":50`)
 		if _, before := eve.until("ok sub 1"); strings.Join(before, "; ") != "welcome" {
 			t.Errorf("a newcomer is sent %q", before)
 		}
@@ -181,7 +181,7 @@ func TestRefused(t *testing.T) {
 			{"chat.lobby", `null`, "invalid", length},
 			{"chat.*", `"hi"`, "invalid", "is a pattern"},
 			{"chat.a.b", `"hi"`, "denied", "denied"},
-			{"here.lobby.Bob", `{}`, "denied", "denied"},
+			{"chat.lobby.here.Bob", `{}`, "denied", "denied"},
 			{"news", `"hi"`, "denied", "denied"},
 		} {
 			ada.send(`{"op":"pub","ref":%d,"topic":%q,"data":%s}`, i+1, tt.topic, tt.data)
@@ -190,7 +190,7 @@ func TestRefused(t *testing.T) {
 				t.Errorf("%s %.40s: the reason is %q", tt.topic, tt.data, f.Reason)
 			}
 		}
-		for i, topic := range []string{">", "*.*", "here.>", "news"} {
+		for i, topic := range []string{">", "*.*", "chat.>", "news"} {
 			ada.send(`{"op":"sub","sub":%d,"topic":%q}`, i+4, topic)
 			ada.until(fmt.Sprintf(`end sub %d "denied"`, i+4))
 		}
@@ -274,9 +274,7 @@ func TestDrain(t *testing.T) {
 
 // TestPage: the page is small, comes from here alone, and runs nothing that a message could bring along.
 func TestPage(t *testing.T) {
-	hub := newHub()
-	defer hub.Close()
-	handler := newHandler(hub)
+	handler := newHandler(nil) // of the hub it needs nothing
 	total := 0
 	err := fs.WalkDir(files, "web", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

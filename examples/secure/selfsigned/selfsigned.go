@@ -1,4 +1,6 @@
-package site
+// Package selfsigned makes a certificate for programs that talk to themselves, or to a browser on the same machine. On the
+// open net use one that a certificate authority has signed, for instance with golang.org/x/crypto/acme/autocert.
+package selfsigned
 
 import (
 	"crypto/ecdsa"
@@ -13,17 +15,7 @@ import (
 	"time"
 )
 
-// withTLS serves TLS with a certificate that nobody else knows: browsers warn of it.
-func withTLS(ln net.Listener) (net.Listener, error) {
-	cert, err := Certificate()
-	if err != nil {
-		return nil, err
-	}
-	// A WebSocket is an upgrade of HTTP/1.1.
-	return tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}), nil
-}
-
-// Certificate makes a certificate for this machine that signs itself and is valid for a day.
+// Certificate makes a certificate for localhost that signs itself and is valid for a day. Who is to trust it is given its Leaf.
 func Certificate() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -37,7 +29,7 @@ func Certificate() (tls.Certificate, error) {
 		NotAfter:              now.Add(24 * time.Hour),
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IsCA:                  true,
+		IsCA:                  true, // of itself alone: the key is gone with the process
 		BasicConstraintsValid: true,
 		DNSNames:              []string{"localhost"},
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
@@ -46,5 +38,6 @@ func Certificate() (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("making a certificate: %w", err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	leaf, err := x509.ParseCertificate(der)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
 }

@@ -17,7 +17,7 @@ const longest = 2000; // characters of a message
 
 /** Connects under a name. The chat appears once the hub has welcomed us, or the reason why it will not. */
 function join(name) {
-  const before = hub, h = hub = connect("/ws", { token: () => name });
+  const before = hub, h = hub = connect(new URL("ws", location), { token: () => name });
   before?.close();
   me = name;
   h.addEventListener("state", () => {
@@ -27,7 +27,7 @@ function join(name) {
   });
   refuse("");
   setTimeout(() => { if (h === hub && h.state === "connecting" && !room) refuse("The server does not answer. Trying again…"); }, 3_000);
-  everyone = hub.latest("here.*.*");
+  everyone = hub.latest("chat.*.here.*");
   everyone.addEventListener("change", drawSide);
 }
 
@@ -110,8 +110,8 @@ function enter(name) {
   rooms.set(name, room);
   if (rooms.size > mostRooms) forget(rooms.values().next().value);
 
-  const { signal } = left = new AbortController(), mine = `here.${room.topic}.${escape(me)}`;
-  hub.subscribe(`typing.${room.topic}`, { signal }).addEventListener("message", e => startedTyping(e.message.from));
+  const { signal } = left = new AbortController(), mine = `chat.${room.topic}.here.${escape(me)}`;
+  hub.subscribe(`chat.${room.topic}.typing`, { signal }).addEventListener("message", e => startedTyping(e.message.from));
   hub.publish(mine, {}).catch(quietly);
   signal.addEventListener("abort", () => hub.publish(mine, null).catch(quietly));
   drawRoom();
@@ -329,7 +329,7 @@ ui.text.addEventListener("keydown", e => {
 });
 ui.text.addEventListener("input", () => {
   fit();
-  if (ui.text.value && Date.now() - typed > 2_000 && hub.signal(`typing.${room.topic}`, true)) typed = Date.now();
+  if (ui.text.value && Date.now() - typed > 2_000 && hub.signal(`chat.${room.topic}.typing`, true)) typed = Date.now();
 });
 ui.go.addEventListener("submit", e => {
   e.preventDefault();

@@ -1,4 +1,4 @@
-package main
+package chat
 
 import (
 	"context"
@@ -12,10 +12,11 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/gohotline/hotline/examples/internal/site"
 	"github.com/gohotline/hotline/internal/memnet"
 )
 
-// chat is the program, on a network in memory.
+// chat is the whole of it, on a network in memory.
 type chat struct {
 	t    *testing.T
 	net  *memnet.Network
@@ -29,7 +30,7 @@ func inBubble(t *testing.T, test func(t *testing.T, c *chat)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		ln := c.net.Listen()
-		go func() { ended <- serve(ctx, ln) }()
+		go func() { ended <- site.Serve(ctx, ln, New()) }()
 		c.stop = func() error {
 			cancel()
 			return <-ended
@@ -95,7 +96,7 @@ func text(data json.RawMessage) json.RawMessage {
 // dial connects as a page of origin does, without a hello.
 func (c *chat) dial(origin string) (*websocket.Conn, *http.Response, error) {
 	tr := &http.Transport{DialContext: c.net.Link().DialContext, DisableKeepAlives: true}
-	return websocket.Dial(c.t.Context(), "ws://localhost:8080/ws", &websocket.DialOptions{
+	return websocket.Dial(c.t.Context(), "ws://localhost:8080/chat/ws", &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: tr}, HTTPHeader: http.Header{"Origin": {origin}}, Subprotocols: []string{"hotline.v1", "hotline"},
 	})
 }
@@ -120,7 +121,7 @@ func (c *chat) open(name string, subs ...string) *window {
 // join is open for a room: 1 is what is said there, 2 who is typing, 3 who is here.
 func (c *chat) join(name, room string) *window {
 	c.t.Helper()
-	w := c.open(name, `"topic":"chat.`+room+`"`, `"topic":"typing.`+room+`"`, `"topic":"here.`+room+`.*"`)
+	w := c.open(name, `"topic":"chat.`+room+`"`, `"topic":"chat.`+room+`.typing"`, `"topic":"chat.`+room+`.here.*"`)
 	w.until("ok sub 3")
 	return w
 }

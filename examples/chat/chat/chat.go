@@ -1,0 +1,80 @@
+// Package chat is a chat: rooms, names, who is here, who is typing, and the last 50 messages for whoever comes in.
+//
+// Everything that it asks of hotline is in New. The page is in the folder web, plain JavaScript without a build.
+package chat
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gohotline/hotline"
+	"github.com/gohotline/hotline/examples/internal/site"
+)
+
+// New makes the chat. A room has three kinds of topic: what is said in it, who is typing, and one for each person who is
+// here.
+func New() *site.App {
+	return &site.App{
+		Name: "chat", Title: "Chat",
+		About: "Rooms, who is here, who is typing. What you write while offline is sent once, and nothing said meanwhile is missed.",
+		Options: hotline.HubOptions{
+			Authenticate:       authenticate,
+			AuthorizeSubscribe: site.Only[guest](hotline.Allow("chat.*", "chat.*.typing", "chat.*.here.*")),
+			AuthorizePublish:   site.Only[guest](hotline.Allow("chat.*", "chat.*.typing", "chat.*.here.{user}")),
+			Topics: map[string]hotline.TopicOptions{
+				"chat.*":        {Keep: 50, OnPublish: stamp},
+				"chat.*.typing": {Delivery: hotline.Signals},
+				"chat.*.here.*": {Delivery: hotline.Presence},
+			},
+			Limits: hotline.Limits{MessageBytes: 16 << 10},
+		},
+		Handler: newHandler,
+	}
+}
+
+// guest is the Data of those who have come in at the door: a hub of several examples has others, too.
+type guest struct{}
+
+// authenticate takes the token for the name: this chat has no accounts, and whoever says that they are Ada is.
+func authenticate(_ *http.Request, name string) (hotline.Identity, error) {
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) } // line breaks, marks that turn the text around them
+	if n := utf8.RuneCountInString(name); n < 1 || n > 30 || strings.TrimSpace(name) != name || strings.ContainsFunc(name, hidden) {
+		return hotline.Identity{}, fmt.Errorf("%w: a name has 1 to 30 visible characters, and no space around it", hotline.ErrDenied)
+	}
+	return hotline.Identity{User: name, Data: guest{}}, nil
+}
+
+// line is what subscribers get of what somebody says, which itself is a string.
+type line struct {
+	Text string `json:"text"`
+	At   int64  `json:"at"` // Unix milliseconds
+}
+
+// stamp checks what somebody says, and adds the time: the server's, because a client could lie.
+func stamp(_ context.Context, _ *hotline.Conn, m *hotline.Message) error {
+	l := line{At: time.Now().UnixMilli()}
+	if m.Decode(&l.Text) != nil || strings.TrimSpace(l.Text) == "" || utf8.RuneCountInString(l.Text) > 2000 {
+		return fmt.Errorf("%w: a message is text of 1 to 2000 characters", hotline.ErrInvalid)
+	}
+	var err error
+	m.Data, err = json.Marshal(l)
+	return err
+}
+
+//go:embed web
+var files embed.FS
+
+// newHandler serves the page, and the hub beside it.
+func newHandler(hub *hotline.Hub) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /ws", hub)
+	mux.Handle("GET /", site.Pages(files))
+	return mux
+}
