@@ -13,7 +13,7 @@ import (
 // trading says whether the market is open.
 type trading struct {
 	Open bool  `json:"open"`
-	At   int64 `json:"at"` // since then, Unix milliseconds
+	At   int64 `json:"at"` // closed: of the last prices, Unix milliseconds
 }
 
 // load is how the hub has been doing in the last second.
@@ -59,6 +59,7 @@ type simulator struct {
 	league *league
 	open   bool
 	begun  bool
+	made   int64 // of the last prices
 	value  []byte
 
 	// Of the load that was published last.
@@ -77,16 +78,17 @@ func (s *simulator) step(ctx context.Context, n int) error {
 	}
 	if open := now.UnixMilli() >= s.board.closed.Load(); open != s.open || !s.begun {
 		s.open, s.begun = open, true
-		if err := status.Publish(ctx, s.hub, trading{Open: open, At: now.UnixMilli()}); err != nil {
+		if err := status.Publish(ctx, s.hub, trading{Open: open, At: s.made}); err != nil {
 			return err
 		}
 	}
 	pages := s.board.pages.Load()
 	if s.open {
 		s.market.step()
+		s.made = now.UnixMilli()
 		for i := range s.market.stocks {
 			stock := &s.market.stocks[i]
-			s.value = appendPrice(s.value[:0], now.UnixMilli(), s.market.tick, stock)
+			s.value = appendPrice(s.value[:0], s.made, s.market.tick, stock)
 			if err := s.hub.Publish(ctx, stock.topic, hotline.Binary(s.value)); err != nil {
 				return err
 			}

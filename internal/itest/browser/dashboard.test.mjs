@@ -6,6 +6,7 @@ import { startProgram } from './lib/program.mjs'
 import { startProxy } from './lib/proxy.mjs'
 
 const dashboard = { pkg: './examples/dashboard', args: ['-addr', 'localhost:0'] }
+const small = { width: 800, height: 400 } // whoever draws without a GPU draws less
 const unreachable = /WebSocket connection to 'ws:.*failed|net::ERR_/
 
 describe('the dashboard', { skip: needsChromium }, () => {
@@ -20,7 +21,7 @@ describe('the dashboard', { skip: needsChromium }, () => {
   })
 
   async function open(t, { url = program.url, hash = '', ...options } = {}) {
-    const page = await chromium.newPage(`${url}dashboard/${hash}`, options)
+    const page = await chromium.newPage(`${url}dashboard/${hash}`, { viewport: small, ...options })
     t.after(() => page.context().close())
     await page.waitForFunction(async () => (await import('/dashboard/board.js')).prices.size === 200)
     return page
@@ -33,6 +34,12 @@ describe('the dashboard', { skip: needsChromium }, () => {
   })
   const newest = async page => Math.max(...Object.values(await shown(page)).map(([tick]) => tick))
   const state = (page, want) => page.waitForFunction(want => document.body.dataset.state === want, want)
+
+  /** online resolves when the page is connected again, and does not wait for as long as it has decided to. */
+  async function online(page) {
+    await page.evaluate(() => dispatchEvent(new Event('online')))
+    await state(page, 'open')
+  }
 
   test('a slow page shows few values, none of them old, and in the end the newest', async t => {
     const fast = await open(t)
@@ -91,11 +98,17 @@ describe('the dashboard', { skip: needsChromium }, () => {
     chromium.check(unreachable)
   })
 
+  test('on a phone nothing sticks out, in either scheme', async t => {
+    for (const colorScheme of ['light', 'dark']) {
+      const page = await open(t, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, reducedMotion: 'reduce', colorScheme })
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false)
+    }
+    chromium.check()
+  })
+
   test('it goes on after the network was away, and after the server was started again', async t => {
-    let server = await startProgram(dashboard)
-    t.after(() => server.stop())
-    const { host } = new URL(server.url)
-    const proxy = await startProxy(server.url)
+    const { host } = new URL(program.url)
+    const proxy = await startProxy(program.url)
     t.after(() => proxy.close())
     const page = await open(t, { url: proxy.url })
     const all = since => page.waitForFunction(async since => {
@@ -108,22 +121,14 @@ describe('the dashboard', { skip: needsChromium }, () => {
     await page.getByText('The prices are those that were last received').waitFor()
     proxy.heal()
     await page.context().setOffline(false)
-    await state(page, 'open')
+    await online(page)
     await all(Date.now())
 
-    assert.deepEqual(await server.stop('SIGINT'), { code: 0, signal: null })
+    assert.deepEqual(await program.stop('SIGINT'), { code: 0, signal: null })
     await state(page, 'connecting')
-    server = await startProgram({ ...dashboard, args: ['-addr', host] })
-    await state(page, 'open')
+    program = await startProgram({ ...dashboard, args: ['-addr', host] })
+    await online(page)
     await all(Date.now()) // also of the market that has begun anew
     chromium.check(unreachable)
-  })
-
-  test('on a phone nothing sticks out, in either scheme', async t => {
-    for (const colorScheme of ['light', 'dark']) {
-      const page = await open(t, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, reducedMotion: 'reduce', colorScheme })
-      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false)
-    }
-    chromium.check()
   })
 })

@@ -85,14 +85,14 @@ function count(now) {
   const p = prices.get(ui.symbol.value);
   write(ui.followed, p ? `${(p.cents / 100).toFixed(2)}  ${percent(p)}` : "");
   if (ui.symbol.options.length !== prices.size + 1) listSymbols();
-  write(ui.says, words(ages.at(-1) ?? 0));
+  write(ui.says, words(ages.at(-1) ?? 0)); // 0: all are of the moment when the market was closed
 }
 
 const percent = ({ cents, open }) => `${cents < open ? "−" : "+"}${Math.abs((cents / open - 1) * 100).toFixed(2)} %`;
 
 function words(oldest) {
   if (hub.state !== "open") return "The prices are those that were last received.";
-  if (!market.open) return oldest < 1 ? "The market is closed. These are the last prices, as on every other page." : "The market is closed. The last prices are on their way.";
+  if (!market.open) return oldest === 0 ? "The market is closed. These are the last prices, as on every other page." : "The market is closed. The last prices are on their way.";
   if (ui.slow.checked) return "This page can’t be sent all values: it is sent the newest of each price, and the hub queues none of the others.";
   return "";
 }
