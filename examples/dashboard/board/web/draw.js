@@ -32,7 +32,7 @@ function fit(canvas, height) {
 }
 
 const points = 60, pointEvery = 333; // of a course: 20 seconds
-const tileHeight = 42, tileWidth = 88, gap = 4;
+const tileHeight = 42, tileWidth = 96, gap = 4;
 const budget = 5; // milliseconds of a frame for the wall: what doesn't fit is drawn in the next one, with what is newest then
 
 /** Prices as tiles on one canvas: nothing is laid out anew when one of them changes. */
@@ -153,12 +153,13 @@ export class Wall {
       high = Math.max(high, p.course[i]);
     }
     const span = Math.max(high - low, p.cents * 0.004), middle = (high + low) / 2;
-    const across = at => x + w * (1 - Math.min((p.at - at) / (points * pointEvery), 1));
+    const across = at => x + w * (1 - (p.at - at) / (points * pointEvery));
     const up = cents => y + h / 2 - (cents - middle) / span * h;
     g.beginPath();
     for (let i = 0; i < n; i++) {
       const k = (first + i) % points;
-      g.lineTo(across(p.times[k]), up(p.course[k]));
+      const left = across(p.times[k]);
+      if (left >= x) g.lineTo(left, up(p.course[k]));
     }
     g.lineTo(x + w, up(p.cents));
     g.lineWidth = 1.25;

@@ -88,7 +88,10 @@ function drawUnread(n) {
 }
 
 ui.panel.addEventListener("toggle", e => {
-  if (reading()) read();
+  if (reading()) {
+    read();
+    for (const toast of ui.toasts.querySelectorAll(".toast:not(.news)")) toast.remove(); // all of it is in the list
+  }
   if (e.newState === "closed") for (const li of known.values()) li.classList.remove("new");
 });
 document.addEventListener("visibilitychange", () => { if (reading()) read(); });
