@@ -204,6 +204,7 @@ func TestLogout(t *testing.T) {
 		tabs := []*hotline.Client{phone.connect(), phone.connect()}
 		other := laptop.connect()
 		got := laptop.read(other, "notifications.user.ada.notes", nil)
+		synctest.Wait()        // all of them are kept under their sessions
 		var conn *hotline.Conn // of the laptop
 		for c := range w.hub.Conns() {
 			if ses := c.Identity().Data.(*session); len(ses.conns) == 1 && ses.user.Name == "ada" {
