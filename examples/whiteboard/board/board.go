@@ -8,6 +8,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -29,6 +30,8 @@ var (
 	live   = hotline.NewTopic[gesture]("whiteboard.live")    // where somebody's pen is just now
 	people = hotline.NewTopic[string]("whiteboard.people.*") // names, by user
 )
+
+const youTopic = "whiteboard.you" // sent to each: the user that they are
 
 // New makes the whiteboard.
 func New() *site.App {
@@ -84,12 +87,16 @@ func drawing(allow func(context.Context, *hotline.Conn, string) error) func(cont
 	}
 }
 
-// arrive says who is here, for as long as their connection lives, and ten seconds more.
+// arrive tells somebody which strokes are their own, and everybody who is here, for as long as that connection lives, and
+// ten seconds more.
 func arrive(ctx context.Context, c *hotline.Conn) {
-	if v, ok := c.Identity().Data.(visitor); ok && v.name != "" {
-		if err := people.With(c.Identity().User).Publish(ctx, c, v.name); err != nil {
-			slog.Error("whiteboard: nobody was told who is here", "err", err)
-		}
+	v, ok := c.Identity().Data.(visitor)
+	if !ok || v.name == "" {
+		return
+	}
+	user := c.Identity().User
+	if err := errors.Join(c.Send(youTopic, user), people.With(user).Publish(ctx, c, v.name)); err != nil {
+		slog.Error("whiteboard: somebody was not introduced", "err", err)
 	}
 }
 
