@@ -24,7 +24,9 @@ function connectAs(name) {
   before?.close();
   hub.addEventListener("state", () => h === hub && connected(name));
   hub.addEventListener("message", ({ message: { topic, data } }) => { if (topic === "game.you") fly(data); });
-  hub.subscribe("game.world").addEventListener("message", e => snapshot(decodeWorld(e.message.data)));
+  hub.subscribe("game.world").addEventListener("message", ({ message: { data } }) => {
+    if (data) snapshot(decodeWorld(data)); // null: a server that has just been started has no world yet
+  });
   const all = hub.latest("game.names.*");
   names.clear();
   all.addEventListener("change", ({ message: { topic, data } }) => {
@@ -125,8 +127,6 @@ function summarize() {
 
 // Coming and going.
 
-let away = false;
-
 function connected(name) {
   document.body.dataset.state = hub.state;
   const open = hub.state === "open";
@@ -138,8 +138,8 @@ function connected(name) {
     return connectAs("");
   }
   if (open && name) show(true);
-  ui.banner.textContent = !open && away ? "Reconnecting… Your ship waits for ten seconds" : "";
-  away = open;
+  const playing = document.body.classList.contains("playing");
+  ui.banner.textContent = !open && playing ? "Reconnecting… Your ship waits for ten seconds" : "";
 }
 
 function show(playing) {
