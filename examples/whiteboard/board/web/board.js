@@ -12,7 +12,7 @@ let hub;
 let me = ""; // as the hub calls us
 
 const model = new Model(limits);
-const pending = new Map(); // our strokes that have not come back from the hub, by id: { stroke, stored }
+const pending = new Map(); // our strokes that have not come back from the hub, by id: { stroke, stored, loads }
 const undoing = new Set(); // our strokes that are as good as gone, by id
 const others = new Map(); // by user: where their pen is, and what they are drawing
 const names = new Map(); // by user
@@ -35,13 +35,17 @@ function connectAs(name) {
   h.latest("whiteboard.people.*").addEventListener("change", ({ message: { topic, data } }) => person(topic.split(".")[2], data));
 }
 
+let loads = 0; // of the snapshot
+
 /** Loads the snapshot, and returns its position: what comes after that is applied to it. */
 async function load() {
+  const stored = Array.from(pending.keys()).filter(id => pending.get(id).stored); // it is in there, was cleared, or comes after
   const answer = await fetch("snapshot");
   if (!answer.ok) throw new HotlineError("closed", `the snapshot: ${answer.status}`);
   const { after, strokes } = await answer.json();
+  loads++;
   model.replace(strokes);
-  for (const s of strokes) if (s.by === me) pending.delete(s.id);
+  for (const id of [...stored, ...strokes.filter(s => s.by === me).map(s => s.id)]) pending.delete(id);
   redraw();
   return after;
 }
@@ -64,7 +68,12 @@ function apply(from, op) {
 async function do_(op) {
   try {
     await hub.publish("whiteboard.ops", op);
-    if (op.draw && pending.has(op.draw.id)) pending.get(op.draw.id).stored = true;
+    const p = op.draw && pending.get(op.draw.id);
+    if (!p) return;
+    p.stored = true;
+    if (p.loads === loads) return; // it comes back
+    pending.delete(op.draw.id); // unless a snapshot was loaded meanwhile, in which it may have been
+    redraw();
   } catch (error) {
     if (op.draw) pending.delete(op.draw.id);
     undoing.delete(op.undo);
@@ -73,9 +82,8 @@ async function do_(op) {
   }
 }
 
-/** The hub has forgotten all: what it had confirmed does not come any more. */
+/** The hub has forgotten all. */
 function restarted() {
-  for (const [id, { stored }] of pending) if (stored) pending.delete(id);
   undoing.clear();
   note("The server was restarted: the board began anew");
 }
@@ -111,7 +119,7 @@ const pen = new Pen(picture, limits, {
   },
   end() {
     if (!stroke) return;
-    pending.set(stroke.id, { stroke, stored: false });
+    pending.set(stroke.id, { stroke, stored: false, loads });
     do_({ draw: stroke });
     stroke = null;
     unfinished();
@@ -184,7 +192,7 @@ class Other {
     }
     this.place();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => { this.#pen.hidden = true; this.finish(this.stroke?.id); unfinished(); }, gone);
+    this.#timer = setTimeout(() => forget(this.user), gone);
   }
 
   /** It is done, or will not be. */
@@ -214,12 +222,16 @@ function gesture(from, data) {
   unfinished();
 }
 
+function forget(user) {
+  others.get(user)?.leave();
+  others.delete(user);
+  unfinished();
+}
+
 function person(user, name) {
   if (name === null) {
     names.delete(user);
-    others.get(user)?.leave();
-    others.delete(user);
-    unfinished();
+    forget(user);
   } else names.set(user, name);
   const all = Array.from(names).sort(([a], [b]) => (b === me) - (a === me) || names.get(a).localeCompare(names.get(b)));
   ui.people.replaceChildren(...all.slice(0, 5).map(([user, name]) => {
