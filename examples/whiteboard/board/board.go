@@ -153,7 +153,7 @@ func (b *board) run(ctx context.Context, hub *hotline.Hub) {
 		slog.Error("whiteboard: nothing can be drawn", "err", err)
 		return
 	}
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	for m, err := range sub.Messages(ctx) {
 		if err != nil {
 			return // ctx is done, or the hub is closed

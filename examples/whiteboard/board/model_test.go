@@ -183,10 +183,7 @@ func TestVectors(t *testing.T) {
 		Log    []done
 		Hashes []string // after each
 	}
-	v := vector{Limits: map[string]int{}}
-	for name, n := range pageLimits {
-		v.Limits[name] = n
-	}
+	v := vector{Limits: pageLimits}
 	r := rand.New(rand.NewPCG(1, 2))
 	var m model
 	for range 120 {
