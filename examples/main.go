@@ -3,8 +3,12 @@ package main
 
 import (
 	"github.com/gohotline/hotline/examples/chat/chat"
+	"github.com/gohotline/hotline/examples/dashboard/market"
+	"github.com/gohotline/hotline/examples/game/arena"
 	"github.com/gohotline/hotline/examples/internal/home"
 	"github.com/gohotline/hotline/examples/internal/site"
+	"github.com/gohotline/hotline/examples/notifications/shop"
+	"github.com/gohotline/hotline/examples/whiteboard/board"
 )
 
 func main() { site.Main(all()...) }
@@ -13,6 +17,10 @@ func main() { site.Main(all()...) }
 func all() []*site.App {
 	apps := []*site.App{
 		chat.New(),
+		shop.New(),
+		market.New(),
+		arena.New(),
+		board.New(),
 	}
 	return append([]*site.App{home.New(apps...)}, apps...)
 }

@@ -4,8 +4,8 @@
 package main
 
 import (
-	"github.com/gohotline/hotline/examples/dashboard/board"
+	"github.com/gohotline/hotline/examples/dashboard/market"
 	"github.com/gohotline/hotline/examples/internal/site"
 )
 
-func main() { site.Main(board.New()) }
+func main() { site.Main(market.New()) }

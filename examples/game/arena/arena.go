@@ -37,7 +37,7 @@ func New() *site.App {
 	a := &arena{seats: make(map[*hotline.Conn]*seat)}
 	return &site.App{
 		Name:  "game",
-		Title: "A game",
+		Title: "Game",
 		About: "Collect sparks, knock them out of the others. The server owns the world and sends it 30 times a second.",
 		Options: hotline.HubOptions{
 			Authenticate:       authenticate,

@@ -38,7 +38,7 @@ func New() *site.App {
 	b := &board{}
 	return &site.App{
 		Name:  "whiteboard",
-		Title: "A whiteboard",
+		Title: "Whiteboard",
 		About: "Everybody draws at once, and all see the same picture, also who comes later or was offline.",
 		Options: hotline.HubOptions{
 			Authenticate:       authenticate,

@@ -1,7 +1,7 @@
-// Package board is a dashboard: 200 prices that change 20 times a second each, the scores of eight games, and what the hub
+// Package market is a dashboard: 200 prices that change 20 times a second each, the scores of eight games, and what the hub
 // that delivers them says of itself. A page can have its own link slowed down, to see what becomes of it: it shows fewer
 // values, and none of them is old.
-package board
+package market
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package board
+package market
 
 import (
 	"encoding/binary"
