@@ -14,12 +14,24 @@ const short = 50 * time.Millisecond
 // block is what the tests leak, and look for in reports.
 func block(release chan struct{}) { <-release }
 
+// blockSeen is a block that has begun when it returns.
+func blockSeen(release chan struct{}) {
+	begun := make(chan struct{})
+	go blocked(begun, release)
+	<-begun
+}
+
+func blocked(begun, release chan struct{}) {
+	close(begun)
+	<-release
+}
+
 func TestRunReportsLeak(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	var out strings.Builder
-	code := run(func() int { go block(release); return 0 }, short, &out)
-	if code != 1 || !strings.Contains(out.String(), "1 goroutine(s) left") || !strings.Contains(out.String(), "leak.block(") {
+	code := run(func() int { blockSeen(release); return 0 }, short, &out)
+	if code != 1 || !strings.Contains(out.String(), "1 goroutine(s) left") || !strings.Contains(out.String(), "leak.blocked(") {
 		t.Fatalf("code %d, report %q", code, out.String())
 	}
 }
