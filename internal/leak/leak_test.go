@@ -114,7 +114,7 @@ func TestCheck(t *testing.T) {
 			r := &recorder{TB: t, failed: tt.failed}
 			check(r, short)
 			if tt.leaks {
-				go block(release)
+				blockSeen(release)
 			}
 			for _, f := range r.cleanups {
 				f()
@@ -122,7 +122,7 @@ func TestCheck(t *testing.T) {
 			if len(r.errors) != tt.want {
 				t.Fatalf("got %q", r.errors)
 			}
-			if tt.want > 0 && !strings.Contains(r.errors[0], "leak.block(") {
+			if tt.want > 0 && !strings.Contains(r.errors[0], "leak.blocked(") {
 				t.Fatalf("no stack in %q", r.errors[0])
 			}
 		})
