@@ -98,4 +98,5 @@ func rules(w http.ResponseWriter, _ *http.Request) {
 
 var pageRules = map[string]float64{
 	"rate": rate, "size": size, "accel": accel, "drag": drag, "bounce": bounce, "dash": dash, "restFor": restFor,
+	"maxShips": maxShips,
 }

@@ -28,7 +28,13 @@ func decode(b []byte) (w world, err error) {
 	if len(b) != ships*shipBytes+sparks*sparkBytes {
 		return w, fmt.Errorf("%d ships and %d sparks in %d bytes", ships, sparks, len(b))
 	}
-	place := func(b []byte) vec { return vec{float64(le.Uint16(b)) / 16, float64(le.Uint16(b[2:])) / 16} }
+	place := func(b []byte) vec {
+		x, y := le.Uint16(b), le.Uint16(b[2:])
+		if max(x, y) == math.MaxUint16 { // is kept for what is not there
+			err = errors.New("nothing can be at 0xffff")
+		}
+		return vec{float64(x) / 16, float64(y) / 16}
+	}
 	for ; ships > 0; ships-- {
 		w.ships = append(w.ships, ship{
 			id: le.Uint16(b), pos: place(b[2:]), vel: vec{float64(int16(le.Uint16(b[6:]))) / 8, float64(int16(le.Uint16(b[8:]))) / 8},
@@ -45,7 +51,7 @@ func decode(b []byte) (w world, err error) {
 		w.sparks = append(w.sparks, k)
 		b = b[sparkBytes:]
 	}
-	return w, nil
+	return w, err
 }
 
 func find(w world, id uint16) *ship {
@@ -101,6 +107,7 @@ func FuzzWorld(f *testing.F) {
 	f.Add(g.world.encode())
 	f.Add((&world{ships: []ship{{id: 65535, away: 3, score: 65535, vel: vec{-4096, 4095}}}, sparks: []spark{nowhere, {}}}).encode())
 	f.Add([]byte{version, 0, 0, 0, 0, 255, 255, 255, 255})
+	f.Add([]byte{version, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		w, err := decode(b)
 		if err != nil {

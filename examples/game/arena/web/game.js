@@ -37,6 +37,7 @@ function connectAs(name) {
 }
 
 function fly(id) {
+  ui.banner.textContent = "";
   me = id;
   pilot.leave();
 }
@@ -99,6 +100,9 @@ function tellNumbers() {
   ui.rtt.title = "from a key to the world that obeys it";
   if (!world) return;
   ranking = Array.from(world.ships.values()).sort((a, b) => b.score - a.score || a.id - b.id).map((s, i) => ({ ...s, rank: i + 1 }));
+  if (me === 0 && playing() && hub.state === "open") {
+    ui.banner.textContent = world.ships.size >= rules.maxShips ? "The arena is full. A ship is yours when one leaves" : "";
+  }
   const humans = ranking.filter(s => !s.bot).length;
   ui.count.textContent = `${humans} playing, ${ranking.length - humans} bots`;
   const mine = ranking.find(s => s.id === me), top = ranking.slice(0, 5);
@@ -138,16 +142,17 @@ function connected(name) {
     return connectAs("");
   }
   if (open && name) show(true);
-  const playing = document.body.classList.contains("playing");
-  ui.banner.textContent = !open && playing ? "Reconnecting… Your ship waits for ten seconds" : "";
+  ui.banner.textContent = !open && playing() ? "Reconnecting… Your ship waits for ten seconds" : "";
 }
 
-function show(playing) {
-  document.body.classList.toggle("playing", playing);
-  document.body.classList.toggle("watching", !playing);
-  ui.door.hidden = playing;
-  ui.leave.hidden = ui.dash.hidden = !playing;
-  if (playing) {
+const playing = () => document.body.classList.contains("playing");
+
+function show(plays) {
+  document.body.classList.toggle("playing", plays);
+  document.body.classList.toggle("watching", !plays);
+  ui.door.hidden = plays;
+  ui.leave.hidden = ui.dash.hidden = !plays;
+  if (plays) {
     refuse("");
     document.activeElement?.blur();
   } else {
