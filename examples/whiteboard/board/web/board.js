@@ -27,7 +27,7 @@ function connectAs(name) {
   before?.close();
   h.addEventListener("state", () => h === hub && connected(name));
   h.addEventListener("message", ({ message: { topic, data } }) => { if (topic === "whiteboard.you") me = data; });
-  const ops = h.subscribe("whiteboard.ops", { resync: load });
+  const ops = h.subscribe("whiteboard.ops", { resync: () => load(h) });
   ops.addEventListener("message", ({ message: { from, data } }) => apply(from, data));
   ops.addEventListener("gap", e => { if (e.cause === "restart") restarted(); });
   h.subscribe("whiteboard.live").addEventListener("message", ({ message: { from, data } }) => gesture(from, data));
@@ -38,14 +38,14 @@ function connectAs(name) {
 let loads = 0; // of the snapshot
 
 /** Loads the snapshot, and returns its position: what comes after that is applied to it. */
-async function load() {
-  const stored = Array.from(pending.keys()).filter(id => pending.get(id).stored); // it is in there, was cleared, or comes after
+async function load(h) {
   const answer = await fetch("snapshot");
   if (!answer.ok) throw new HotlineError("closed", `the snapshot: ${answer.status}`);
   const { after, strokes } = await answer.json();
+  if (h !== hub) return after; // of a connection that was closed meanwhile: the picture is another one's
   loads++;
   model.replace(strokes);
-  for (const id of [...stored, ...strokes.filter(s => s.by === me).map(s => s.id)]) pending.delete(id);
+  for (const [id, { stored }] of pending) if (stored || model.find(me, id)) pending.delete(id); // else it was cleared, or comes yet
   redraw();
   return after;
 }
@@ -350,4 +350,4 @@ setInterval(tellGesture, 40);
 setInterval(summarize, 5_000);
 
 /** For the console, and the tests. */
-globalThis.whiteboard = { model, picture, pending, get me() { return me; } };
+globalThis.whiteboard = { model, picture, pending, get me() { return me; }, get loads() { return loads; } };
