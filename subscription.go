@@ -148,7 +148,9 @@ func (s *Subscription) closed() error {
 	return nil
 }
 
-// Position is where reading stands: after the last message that Next returned, or where the subscription began.
+// Position is where reading stands: after the last message that Next returned, or where the subscription began. Who saves
+// what it makes of the messages from another goroutine saves the ID of the last one that it has applied with it instead: Next
+// may have returned one that is not.
 // It moves on also while nothing is published here, so that a saved position does not age. It stays before a loss that no
 // message has told yet, or that Resync has not made good. It is empty before the first Resync, before the first message of a
 // Replay was read, and as long as the hub has not said where the subscription began: who continues there begins anew. It is

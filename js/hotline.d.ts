@@ -62,7 +62,7 @@ export interface Message<D> {
   readonly id: string;
   /** The user that published it; "" if it was the server or somebody anonymous. */
   readonly from: string;
-  /** null: the value of a State topic is gone. */
+  /** null: the value of a State topic is gone, which also a restart of the hub's process makes it, until it is published again. */
   readonly data: D;
   /** Messages lost just before this one, at least. */
   readonly missed: number;
