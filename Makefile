@@ -103,7 +103,7 @@ js: ## Test the browser client in Node: types, package, rules, and against a hub
 .PHONY: browser
 browser: ## Run the tests in Chromium and with third-party JavaScript clients
 	@if [ -f $(BROWSER_DIR)/package.json ]; then \
-		cd $(BROWSER_DIR); $(NPM) ci --no-audit --no-fund; $(NODE) --test --test-reporter=spec --test-timeout=180000; \
+		cd $(BROWSER_DIR); $(NPM) ci --no-audit --no-fund; $(NODE) --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000; \
 	else \
 		echo 'no $(BROWSER_DIR)'; \
 	fi

@@ -36,7 +36,7 @@ describe('all examples', { skip: needsChromium }, () => {
 
   test('the page shows what its hub does, and leads to the examples and back', async t => {
     const page = await open(t, program.url)
-    await page.getByText('Live').waitFor()
+    await page.getByText('Live', { exact: true }).waitFor()
     await conns(page, 1)
     const other = await open(t, program.url)
     await conns(page, 2)
@@ -53,14 +53,14 @@ describe('all examples', { skip: needsChromium }, () => {
     await page.keyboard.press('Enter')
     await other.locator('#log').getByText('hello').waitFor()
     await page.getByRole('link', { name: 'hotline chat' }).click()
-    await page.getByText('Live').waitFor()
+    await page.getByText('Live', { exact: true }).waitFor()
     await conns(page, 2)
     chromium.check()
   })
 
   test('nothing sticks out on a phone, and all is said in words', async t => {
     const page = await open(t, program.url, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, colorScheme: 'dark' })
-    await page.getByText('Live').waitFor()
+    await page.getByText('Live', { exact: true }).waitFor()
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false)
     assert.equal(await page.getByRole('heading', { level: 1 }).count(), 1)
     await page.getByRole('img', { name: 'Messages sent in each second' }).waitFor()
@@ -76,7 +76,7 @@ describe('all examples', { skip: needsChromium }, () => {
     await server.stop('SIGKILL')
     await page.getByText('Reconnecting').waitFor()
     server = await startProgram({ ...examples, args: ['-addr', host] })
-    await page.getByText('Live').waitFor()
+    await page.getByText('Live', { exact: true }).waitFor()
     const before = await page.locator('#sent').textContent()
     await page.waitForFunction(before => document.getElementById('sent').textContent !== before, before)
     chromium.check(unreachable)
