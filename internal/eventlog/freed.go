@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	lru "container/list"
 	"hash/maphash"
 	"strings"
 
@@ -24,10 +25,10 @@ type freed struct {
 	newest     [2]Pos         // in young and in old
 	forgotten  Pos
 
-	// The last topics that were let go of, by name: of these a pattern says exactly which it matches.
-	last  [freedLast]freedTopic
-	next  int // the oldest of them
-	early Pos // the greatest position of those before them
+	// The last topics that were let go of, each once: of these a pattern says exactly which it matches.
+	last   lru.List // of *freedTopic, the newest last
+	byName map[string]*lru.Element
+	early  Pos // the greatest position of those before them
 
 	losses []loss // of the broker's, the newest ones
 	older  Pos    // of the newest one that is not among them
@@ -44,16 +45,15 @@ type loss struct {
 }
 
 func newFreed() freed {
-	return freed{seed: maphash.MakeSeed(), young: make(map[uint64]Pos), old: make(map[uint64]Pos)}
+	return freed{
+		seed: maphash.MakeSeed(), young: make(map[uint64]Pos), old: make(map[uint64]Pos), byName: make(map[string]*lru.Element),
+	}
 }
 
 // add is for a topic that is let go of.
 func (f *freed) add(name string, p Pos) {
 	f.all = later(f.all, p)
-	oldest := &f.last[f.next]
-	f.early = later(f.early, oldest.pos)
-	*oldest = freedTopic{name, p}
-	f.next = (f.next + 1) % len(f.last)
+	f.remember(name, p)
 	f.put(name, p)
 	for i, depth := 0, 0; depth < freedDepth; depth++ {
 		n := strings.IndexByte(name[i:], '.')
@@ -63,6 +63,26 @@ func (f *freed) add(name string, p Pos) {
 		i += n + 1
 		f.put(name[:i], p)
 	}
+}
+
+// remember puts a topic behind all others. One that is let go of again and again takes one place.
+func (f *freed) remember(name string, p Pos) {
+	e := f.byName[name]
+	switch {
+	case e != nil:
+	case f.last.Len() < freedLast:
+		e = f.last.PushBack(&freedTopic{name: name})
+	default:
+		e = f.last.Front()
+		oldest := e.Value.(*freedTopic)
+		f.early = later(f.early, oldest.pos)
+		delete(f.byName, oldest.name)
+		*oldest = freedTopic{name: name}
+	}
+	x := e.Value.(*freedTopic)
+	x.pos = later(x.pos, p)
+	f.byName[name] = e
+	f.last.MoveToBack(e)
 }
 
 func (f *freed) put(key string, p Pos) {
@@ -110,8 +130,8 @@ func (f *freed) matching(p string) Pos {
 	}
 	if f.early.Seq < g.Seq {
 		g = f.early
-		for i := range f.last {
-			if x := &f.last[i]; x.pos.Seq > g.Seq && pattern.Covers(p, x.name) {
+		for e := f.last.Front(); e != nil; e = e.Next() {
+			if x := e.Value.(*freedTopic); x.pos.Seq > g.Seq && pattern.Covers(p, x.name) {
 				g = x.pos
 			}
 		}

@@ -71,7 +71,7 @@ func TestFreedMatching(t *testing.T) {
 			t.Errorf("%s: %d, want %d", p, got.Seq, want)
 		}
 	}
-	for i := range len(f.last) {
+	for i := range freedLast {
 		f.add(fmt.Sprint("other.", i), Pos{Seq: 3})
 	}
 	if got := f.matching("*.x.*"); got.Seq < 5 {
@@ -134,5 +134,23 @@ func TestFreedKeepsTheLater(t *testing.T) {
 		if diff := cmp.Diff(tt.want, all(t, l, filter(exact(l, tt.topic)), tt.at, now)); diff != "" {
 			t.Errorf("%s from %v: -want +got\n%s", tt.topic, tt.at, diff)
 		}
+	}
+}
+
+// A topic that is let go of again and again takes one place among those of which a pattern says exactly what it matches.
+func TestFreedAgainAndAgain(t *testing.T) {
+	f := newFreed()
+	f.add("a.x.b", Pos{Seq: 1})
+	for i := range uint64(3 * freedLast) {
+		f.add("chat", Pos{Seq: 2 + i})
+	}
+	if got := f.matching("*.x.*"); got.Seq != 1 {
+		t.Errorf("a pattern lost something at %d, want 1", got.Seq)
+	}
+	for i := range uint64(freedLast) {
+		f.add(fmt.Sprint("t.", i), Pos{Seq: 1e6 + i})
+	}
+	if got := f.matching("*.x.*"); got.Seq < 1 || got.Seq >= 1e6 {
+		t.Errorf("it lost something at %d, want the last of those that are forgotten", got.Seq)
 	}
 }
