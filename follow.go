@@ -101,7 +101,8 @@ func (f *feed) establish(x *follow) {
 	defer cancel()
 	var p Position
 	err := f.wait(ctx)
-	if err == nil {
+	asked := err == nil
+	if asked {
 		p, err = f.broker.Follow(ctx, x.pattern)
 	}
 	if err == nil {
@@ -117,9 +118,13 @@ func (f *feed) establish(x *follow) {
 		x.ended = make(chan struct{}) // whoever comes next tries again
 	}
 	f.mu.Unlock()
-	if err != nil {
-		f.end(x)
+	if err == nil {
+		return
 	}
+	if asked { // it may have begun to carry it all the same
+		f.broker.Unfollow(x.pattern)
+	}
+	f.end(x)
 }
 
 // refresh asks the broker how far the feed has come that carries a pattern, once for all who want to know at a time.
@@ -230,13 +235,13 @@ func (f *feed) giveUp() {
 		f.idle.Remove(x.idle)
 		x.idle, x.ended = nil, make(chan struct{})
 		f.mu.Unlock()
+		f.broker.Unfollow(x.pattern)
 		f.end(x)
 	}
 }
 
-// end forgets a pattern, and makes the broker do so, which may have begun to carry it even if Follow has failed.
+// end forgets a pattern that the broker does not carry any more.
 func (f *feed) end(x *follow) {
-	f.broker.Unfollow(x.pattern)
 	f.keeping.Lock()
 	defer f.keeping.Unlock()
 	f.drop(x)

@@ -2,7 +2,9 @@ package hotline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -258,6 +260,31 @@ func TestFailedFollowIsUndone(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		if asked, undone := b.follows.Load()-before, b.unfollows.Load(); asked != undone {
 			t.Errorf("the broker was asked for %d patterns, and to leave %d", asked, undone)
+		}
+	})
+}
+
+// unstarted is a node that does not start.
+type unstarted struct{ *counted }
+
+func (unstarted) Start(context.Context, BrokerHub) error { return errors.New("no such server") }
+
+// A broker that did not start is asked for nothing.
+func TestUnstartedBrokerIsAskedNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 0, TestStoreOptions{}, nil)
+		var b *counted
+		c.wrap = func(node TestNode) TestNode {
+			b = &counted{TestNode: node}
+			return unstarted{b}
+		}
+		c.join(nil)
+		if _, err := c.hub.Subscribe(t.Context(), "a", nil); err == nil || !strings.Contains(err.Error(), "no such server") {
+			t.Errorf("Subscribe: %v", err)
+		}
+		time.Sleep(2 * followLinger)
+		if f, u := b.follows.Load(), b.unfollows.Load(); f+u != 0 {
+			t.Errorf("%d calls of Follow, %d of Unfollow", f, u)
 		}
 	})
 }
