@@ -332,9 +332,6 @@ func TestPresenceHandedOver(t *testing.T) {
 
 // A value whose next one could not be stored is cleared like any other once nobody holds it.
 func TestPresenceThatFails(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it needs a value that fills the table, of 256 MiB")
-	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, &HubOptions{Topics: here})
 		a := w.client()

@@ -81,11 +81,7 @@ func (r *remote) letGo() bool {
 	}
 	var f eventlog.Filter
 	for _, name := range r.patterns {
-		part := eventlog.Part{Pattern: name}
-		if !pattern.HasWildcard(name) {
-			part.Topic, _ = log.Interest(name)
-		}
-		f.Parts = append(f.Parts, part)
+		f.Parts = append(f.Parts, log.Part(name))
 	}
 	res := log.Read(&f, r.at, eventlog.Limit{Entries: 1, Bytes: 1, UpTo: now, Now: time.Now()}, nil)
 	return res.Hole == eventlog.Lapped
@@ -172,10 +168,7 @@ func (f *feed) history(ctx context.Context, name string, n int, floor eventlog.P
 	}
 	log := f.hub.log
 	at, _ := log.Takeover(floor)
-	filter := eventlog.Filter{Parts: []eventlog.Part{{Pattern: name}}}
-	if !pattern.HasWildcard(name) {
-		filter.Parts[0].Topic, _ = log.Interest(name)
-	}
+	filter := eventlog.Filter{Parts: []eventlog.Part{log.Part(name)}}
 	if filter.Parts[0].Topic != nil || pattern.HasWildcard(name) {
 		n -= log.Count(&filter, at, n, time.Now())
 	}

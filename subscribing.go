@@ -72,11 +72,9 @@ func (r *subscribing) since(h *Hub) time.Time {
 	if r.remote != nil && !r.oldest.IsZero() {
 		return r.oldest
 	}
-	part := eventlog.Part{Pattern: r.name}
-	if !pattern.HasWildcard(r.name) {
-		if part.Topic, _ = h.log.Interest(r.name); part.Topic == nil {
-			return now // nothing is stored of it
-		}
+	part := h.log.Part(r.name)
+	if part.Topic == nil && !pattern.HasWildcard(r.name) {
+		return now // nothing is stored of it
 	}
 	f := eventlog.Filter{Parts: []eventlog.Part{part}}
 	at := r.after

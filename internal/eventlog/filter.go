@@ -12,7 +12,7 @@ const maxLists = 128
 
 // Part is one subscription of a Filter: a topic or a pattern.
 type Part struct {
-	Topic   *Topic // nil: Pattern has wildcards
+	Topic   *Topic // nil: Pattern has wildcards, or is a topic that nothing holds
 	Pattern string
 	Lost    bool // out: the hole concerns it
 }

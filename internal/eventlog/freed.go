@@ -108,6 +108,14 @@ func (f *freed) get(h uint64) Pos {
 	return f.forgotten
 }
 
+// part is up to where what a part without a topic stands for may have lost something.
+func (f *freed) part(p string) Pos {
+	if pattern.HasWildcard(p) {
+		return f.matching(p)
+	}
+	return f.topic(p)
+}
+
 // topic is up to where a topic that nothing holds may have lost something.
 func (f *freed) topic(name string) Pos {
 	p := f.get(maphash.String(f.seed, name))

@@ -154,3 +154,17 @@ func TestFreedAgainAndAgain(t *testing.T) {
 		t.Errorf("it lost something at %d, want the last of those that are forgotten", got.Seq)
 	}
 }
+
+// A reader of a topic that nothing holds is told of the topic's own losses, however many others have been let go of.
+func TestFreedTopicOfAPart(t *testing.T) {
+	f := newFreed()
+	f.add("rare", Pos{Seq: 1})
+	for i := range uint64(2 * freedLast) {
+		f.add(fmt.Sprint("t.", i), Pos{Seq: 100 + i})
+	}
+	for p, want := range map[string]uint64{"rare": 1, "never": 0} {
+		if got := f.part(p); got.Seq != want {
+			t.Errorf("%s lost something at %d, want %d", p, got.Seq, want)
+		}
+	}
+}

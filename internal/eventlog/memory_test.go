@@ -17,9 +17,6 @@ func heap() int {
 
 // TestMemory fills logs in the ways in which they grow most, and compares what they say that they take with what they do.
 func TestMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it measures the heap")
-	}
 	const n = 200_000
 	name := func(i int) string { return "chat." + strconv.Itoa(i) }
 	for _, tt := range []struct {

@@ -88,7 +88,7 @@ func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) 
 			g = p.Topic.gone
 			counts = r.replay == nil || r.replay.misses(p.Topic, g.Seq)
 		} else {
-			g = r.l.freed.matching(p.Pattern)
+			g = r.l.freed.part(p.Pattern)
 			counts = r.replay == nil || g.Seq > r.replay.freed[i]
 		}
 		if counts && g.Seq > at && g.Seq <= until {

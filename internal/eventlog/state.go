@@ -319,12 +319,11 @@ func (f *Filter) changes(after uint64) []change {
 
 // Values returns the present values of the topics that a pattern matches.
 func (l *Log) Values(p string) []*Value {
-	f := Filter{Parts: []Part{{Pattern: p}}}
-	if !pattern.HasWildcard(p) {
-		if f.Parts[0].Topic, _ = l.Interest(p); f.Parts[0].Topic == nil {
-			return nil
-		}
+	part := l.Part(p)
+	if part.Topic == nil && !pattern.HasWildcard(p) {
+		return nil
 	}
+	f := Filter{Parts: []Part{part}}
 	var u Update
 	for !u.Done { // in pieces, between which values change
 		u = l.Changes(&f, u.UpTo, math.MaxUint64, math.MaxInt, u.Values)

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gohotline/hotline/internal/pattern"
 	"github.com/gohotline/hotline/internal/wire"
 )
 
@@ -164,6 +165,15 @@ func (l *Log) Interest(name string) (t *Topic, shards uint64) {
 		return t, t.shards | l.wildMask
 	}
 	return nil, l.wildMask
+}
+
+// Part is what a Filter has for a topic or pattern.
+func (l *Log) Part(name string) Part {
+	p := Part{Pattern: name}
+	if !pattern.HasWildcard(name) {
+		p.Topic, _ = l.Interest(name)
+	}
+	return p
 }
 
 // Passing makes a topic that the table does not hold, for one message that nobody keeps.
