@@ -97,7 +97,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 	}
 	h.sockets.Add(1)
 	c.ws, c.sock, c.under = ws, up.conn.sock, up.conn
-	up.br.Reset(up.conn) // of what coder had put before it
+	up.conn.br.Reset(up.conn) // of what coder had put before it
 	ws.SetReadLimit(int64(min(h.limits.MessageBytes, math.MaxInt32)))
 	if !plain && ws.Subprotocol() != wire.Protocol {
 		c.refuse(c.because(wire.CloseVersion, "this hub speaks "+wire.Protocol, nil))
@@ -290,7 +290,6 @@ type upgrader struct {
 	window   int
 	status   int
 	conn     *wireConn
-	br       *bufio.Reader
 }
 
 // WriteHeader keeps the 101 to itself, and what websocket.Accept answers if the client has gone after Hijack.
@@ -336,8 +335,8 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	nc.SetDeadline(time.Time{})
-	u.br = bufio.NewReaderSize(u.conn, 16)
-	return u.conn, bufio.NewReadWriter(u.br, bufio.NewWriterSize(u.conn, 128)), nil
+	u.conn.br = bufio.NewReaderSize(u.conn, 16)
+	return u.conn, bufio.NewReadWriter(u.conn.br, bufio.NewWriterSize(u.conn, 128)), nil
 }
 
 // deflates reports whether compression was agreed on.

@@ -79,7 +79,11 @@ func (c *benchClients) stamp() time.Time {
 }
 
 func (c *benchClients) expect(messages int) { fmt.Fprintf(c.in, "expect %d\n", messages) }
-func (c *benchClients) done()               { c.t.Helper(); c.wait("done") }
+
+// pong has every connection send a Pong (RFC 6455 §5.5.3).
+func (c *benchClients) pong() { fmt.Fprintln(c.in, "pong"); c.done() }
+
+func (c *benchClients) done() { c.t.Helper(); c.wait("done") }
 
 // runBenchClients is main of the other process.
 func runBenchClients(arg string) {
@@ -89,6 +93,7 @@ func runBenchClients(arg string) {
 	var left atomic.Int64
 	done := make(chan struct{}, 1)
 	counts := make([]atomic.Int64, conns)
+	socks := make([]net.Conn, conns)
 	ready.Add(conns)
 	for i := range conns {
 		got.Go(func() {
@@ -97,6 +102,7 @@ func runBenchClients(arg string) {
 				fmt.Fprintln(os.Stderr, "load process:", err)
 				os.Exit(1)
 			}
+			socks[i] = c
 			subs := strings.Split(f[3], ",")
 			io.WriteString(c, benchHello(subs, i))
 			benchRead(c, len(subs), ready.Done, func(n int64) {
@@ -119,6 +125,13 @@ func runBenchClients(arg string) {
 	fmt.Println("ready")
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
+		if in.Text() == "pong" {
+			for _, c := range socks {
+				c.Write([]byte{0x8a, 0x80, 0, 0, 0, 0})
+			}
+			fmt.Println("done")
+			continue
+		}
 		n, _ := strconv.ParseInt(strings.TrimPrefix(in.Text(), "expect "), 10, 64)
 		left.Add(n)
 		for i := range counts {

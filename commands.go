@@ -21,11 +21,29 @@ import (
 // at a time and in order. It waits: for hooks, for the broker, for a peer that does not take its answers. Nobody waits
 // for it.
 
-// serve is the life of a connection after its hello was read. Reading has a goroutine of its own: a stack that the hello has made larger than
-// that needs would stay so for as long as the connection is idle.
+// serve answers the hello that was read. The rest of the connection's life has a goroutine of its own.
 func (c *Conn) serve() {
 	c.work(c.hello)
 	c.hub.group.Go(c.run)
+}
+
+// run waits for what the client sends and handles it, until the connection ends. A stack that a message has made larger
+// does not shrink while somebody waits on half of the smaller size, so a connection that was quiet gets a new one for
+// its next silence: 2 KiB. One that talks all the time keeps its own, because a new one costs it 20 us.
+func (c *Conn) run() {
+	const quiet = time.Second
+	for {
+		c.under.await()
+		silence := c.hub.age() - time.Duration(c.lastRead.Load())
+		if err := c.loop(); err != nil {
+			c.finish(err)
+			return
+		}
+		if silence > quiet {
+			c.hub.group.Go(c.run)
+			return
+		}
+	}
 }
 
 // work runs a command.
@@ -58,10 +76,9 @@ func (c *Conn) answered() <-chan struct{} {
 	return idle
 }
 
-// run reads until the connection ends, and ends it.
-func (c *Conn) run() {
+// finish ends a connection that can't be read on, for reason err.
+func (c *Conn) finish(err error) {
 	h := c.hub
-	err := c.loop()
 	why := c.readEnd(err)
 	c.endRead(err)
 	c.end(why)
@@ -102,19 +119,24 @@ func (l *Limits) welcome(conn string) wire.Welcome {
 	return w
 }
 
-// loop handles what the client sends, until the connection ends.
+// loop handles messages until none has come; the error is the end of the connection.
 func (c *Conn) loop() error {
 	for {
 		c.waitLane()
-		msg, binary, err := c.read()
-		if err != nil {
-			return err
+		if !c.under.control(c.onControl) {
+			msg, binary, err := c.read()
+			if err != nil {
+				return err
+			}
+			c.received()
+			c.hub.stats.messagesIn.Add(1)
+			c.hub.stats.bytesIn.Add(int64(len(msg)))
+			if c.ctx.Err() == nil {
+				c.work(func() { c.handle(msg, binary) })
+			}
 		}
-		c.received()
-		c.hub.stats.messagesIn.Add(1)
-		c.hub.stats.bytesIn.Add(int64(len(msg)))
-		if c.ctx.Err() == nil {
-			c.work(func() { c.handle(msg, binary) })
+		if c.under.drained() {
+			return nil
 		}
 	}
 }
@@ -153,6 +175,14 @@ func (c *Conn) readEnd(err error) *closing {
 		return c.because(wire.CloseNoPong, fmt.Sprintf("no hello within %s", c.hub.limits.HelloTimeout), nil)
 	}
 	return &closing{cause: err}
+}
+
+func (c *Conn) onControl(op byte, data []byte) {
+	if op == frame.Ping {
+		c.onPing(c.ctx, data)
+	} else {
+		c.onPong(c.ctx, data)
+	}
 }
 
 // onPing answers a ping (RFC 6455 §5.5.3). coder would write the answer itself and wait for it.

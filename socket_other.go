@@ -12,4 +12,5 @@ func (w *writer) writeNow(*socket, []byte) (int, error) { return 0, errors.ErrUn
 
 func (s *socket) writeWait([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
+func (s *socket) await([]byte) (int, error)                    { return 0, errors.ErrUnsupported }
 func (s *socket) readReady(func() []byte, func()) (int, error) { return 0, errors.ErrUnsupported }

@@ -69,23 +69,41 @@ func (s *socket) writeWait(b []byte) (n int, err error) {
 	return max(n, 0), err
 }
 
+// await waits until the socket is readable. It looks once before, into p, and takes a few bytes if there are any.
+func (s *socket) await(p []byte) (n int, err error) {
+	looked := false
+	waitErr := s.raw.Read(func(fd uintptr) bool {
+		if looked {
+			return true
+		}
+		looked = true
+		n, err = readNow(fd, p)
+		return !errors.Is(err, syscall.EAGAIN)
+	})
+	if !looked || errors.Is(err, syscall.EAGAIN) {
+		n, err = 0, waitErr
+	}
+	return max(n, 0), err
+}
+
+func readNow(fd uintptr, p []byte) (n int, err error) {
+	for {
+		if n, err = syscall.Read(int(fd), p); !errors.Is(err, syscall.EINTR) {
+			return n, err
+		}
+	}
+}
+
 // readReady reads once the socket is readable, into a buffer that it takes only then, and gives back if there was
 // nothing after all.
 func (s *socket) readReady(take func() []byte, put func()) (n int, err error) {
 	waitErr := s.raw.Read(func(fd uintptr) bool {
-		b := take()
-		for {
-			n, err = syscall.Read(int(fd), b)
-			switch {
-			case errors.Is(err, syscall.EINTR):
-				continue
-			case errors.Is(err, syscall.EAGAIN):
-				n, err = 0, nil
-				put()
-				return false
-			}
-			return true
+		if n, err = readNow(fd, take()); errors.Is(err, syscall.EAGAIN) {
+			n, err = 0, nil
+			put()
+			return false
 		}
+		return true
 	})
 	if waitErr != nil {
 		return 0, waitErr

@@ -1,6 +1,7 @@
 package hotline
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -16,11 +17,14 @@ import (
 // one place.
 type wireConn struct {
 	sock   *socket
-	early  []byte // received with the handshake
-	buf    []byte // received and not yet read: part of full
+	br     *bufio.Reader // coder's, of what it reads from here
+	early  []byte        // received with the handshake
+	buf    []byte        // received and not yet read: part of full
 	full   *[readBuffer]byte
-	failed bool   // the socket can't be read any more
-	answer []byte // the payload of the Close frame that coder wrote
+	few    [16]byte // what await took
+	err    error    // of await, for the next Read
+	failed bool     // the socket can't be read any more
+	answer []byte   // the payload of the Close frame that coder wrote
 }
 
 const readBuffer = 4 << 10
@@ -31,6 +35,67 @@ var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 // errCut is the end of a connection without a Close frame. It is no io.EOF, which coder/websocket hands on as the end of
 // the message that it reads just then: what came of that would pass for the whole.
 var errCut = errors.New("hotline: the connection was closed without a Close frame")
+
+// drained reports whether all that was received is read, and await can wait for more. It can't where reading takes a
+// buffer first: of TLS, and of the network in memory.
+func (w *wireConn) drained() bool {
+	return w.sock.raw != nil && w.err == nil && w.br.Buffered() == 0 && len(w.early) == 0 && len(w.buf) == 0
+}
+
+// await returns once the next Read does not have to wait. It keeps to a stack of 2 KiB.
+func (w *wireConn) await() {
+	if !w.drained() {
+		return
+	}
+	n, err := w.sock.await(w.few[:])
+	w.err = err
+	if n > 0 {
+		w.full = readBuffers.Get().(*[readBuffer]byte)
+		w.buf = w.full[:copy(w.full[:], w.few[:n])]
+	}
+}
+
+// control handles the Ping or Pong (RFC 6455 §5.5) that is next, if it has come whole. coder/websocket would do so and
+// then wait for the next frame, deep in its own calls. Whatever is not plain about it is left to coder, which says what
+// is wrong. The payload is valid during the call.
+func (w *wireConn) control(handle func(op byte, payload []byte)) bool {
+	if w.sock.raw == nil || w.err != nil || w.br.Buffered() > 0 || len(w.early) > 0 {
+		return false
+	}
+	if len(w.buf) == 0 {
+		if w.err = w.fill(); w.err != nil {
+			return false
+		}
+	}
+	const fin, masked, head = 0x80, 0x80, 6
+	b := w.buf
+	if len(b) < head || b[0] != fin|frame.Ping && b[0] != fin|frame.Pong || b[1]&masked == 0 {
+		return false
+	}
+	n := int(b[1] &^ masked)
+	if n > 125 || len(b) < head+n {
+		return false
+	}
+	payload := b[head:][:n]
+	for i := range payload {
+		payload[i] ^= b[2+i%4]
+	}
+	handle(b[0]&0x0f, payload)
+	w.take(head + n)
+	return true
+}
+
+// take is done with the first n bytes of buf.
+func (w *wireConn) take(n int) {
+	if w.buf = w.buf[n:]; len(w.buf) == 0 {
+		w.release()
+	}
+}
+
+func (w *wireConn) release() {
+	readBuffers.Put(w.full)
+	w.buf, w.full = nil, nil
+}
 
 // Read reads what the peer sent.
 func (w *wireConn) Read(p []byte) (int, error) {
@@ -50,6 +115,9 @@ func (w *wireConn) read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
+	if w.err != nil {
+		return 0, w.err
+	}
 	if len(w.buf) == 0 {
 		if w.sock.raw == nil || len(p) >= readBuffer {
 			return w.sock.Read(p)
@@ -59,15 +127,8 @@ func (w *wireConn) read(p []byte) (int, error) {
 		}
 	}
 	n := copy(p, w.buf)
-	if w.buf = w.buf[n:]; len(w.buf) == 0 {
-		w.release()
-	}
+	w.take(n)
 	return n, nil
-}
-
-func (w *wireConn) release() {
-	readBuffers.Put(w.full)
-	w.buf, w.full = nil, nil
 }
 
 // fill waits until the socket is readable before it takes a buffer: a Read that blocks would pin one.

@@ -1,0 +1,162 @@
+package hotline
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gohotline/hotline/internal/frame"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// TestControlFrames: on real sockets some control frames are read before coder/websocket sees them. Wherever they stand,
+// also in the middle of a message, and however TCP cuts them, they are answered, and messages are not touched.
+func TestControlFrames(t *testing.T) {
+	w := newRealWorld(t, &HubOptions{Limits: Limits{PublishRate: -1}})
+	for seed := range uint64(8) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		c := w.raw(wire.Protocol)
+		c.hello()
+		for ref, step := 0, 0; step < 150; step++ {
+			var sent []byte
+			var want []string
+			ping := func() {
+				body := make([]byte, rnd.IntN(126))
+				for i := range body {
+					body[i] = byte(rnd.Uint32())
+				}
+				if rnd.IntN(4) == 0 {
+					sent = append(sent, masked(rnd, frame.Pong, true, body)...)
+					return
+				}
+				sent = append(sent, masked(rnd, frame.Ping, true, body)...)
+				want = append(want, fmt.Sprintf("%d %q", frame.Pong, body))
+			}
+			for range rnd.IntN(6) {
+				if rnd.IntN(2) == 0 {
+					ping()
+					continue
+				}
+				ref++
+				msg := fmt.Appendf(nil, `{"op":"pub","ref":%d,"topic":"a","data":"%s"}`, ref, strings.Repeat("x", rnd.IntN(200)))
+				op := frame.Text
+				for n := rnd.IntN(3); n > 0; n-- { // fragments
+					cut := rnd.IntN(len(msg))
+					sent = append(sent, masked(rnd, op, false, msg[:cut])...)
+					op, msg = 0, msg[cut:]
+					ping()
+				}
+				sent = append(sent, masked(rnd, op, true, msg)...)
+				want = append(want, fmt.Sprintf(`%d ok %d`, frame.Text, ref))
+			}
+			for len(sent) > 0 {
+				n := 1 + rnd.IntN(len(sent))
+				c.write(sent[:n])
+				sent = sent[n:]
+				for range rnd.IntN(3) {
+					runtime.Gosched()
+				}
+			}
+			for range want { // a pong is in no order with an answer that waits for the log
+				op, body, err := c.read()
+				if err != nil {
+					t.Fatalf("seed %d, step %d: %v, awaiting %q", seed, step, err, want)
+				}
+				got := fmt.Sprintf("%d %q", op, body)
+				if op == frame.Text {
+					var ref int
+					if _, err := fmt.Sscanf(string(body), `{"op":"ok","ref":%d`, &ref); err != nil {
+						t.Fatalf("seed %d, step %d: %s", seed, step, body)
+					}
+					got = fmt.Sprintf("%d ok %d", op, ref)
+				}
+				i := 0
+				for i < len(want) && (want[i] == "" || want[i][0] != got[0]) {
+					i++
+				}
+				if i == len(want) || want[i] != got {
+					t.Fatalf("seed %d, step %d: %s, want the first of its kind in %q", seed, step, got, want)
+				}
+				want[i] = ""
+			}
+		}
+	}
+}
+
+// masked is a frame of a client's with a random mask.
+func masked(rnd *rand.Rand, op byte, fin bool, body []byte) []byte {
+	b := clientFrame(op, fin, body)
+	mask := [4]byte{byte(rnd.Uint32()), byte(rnd.Uint32()), byte(rnd.Uint32()), byte(rnd.Uint32())}
+	payload := b[len(b)-len(body):]
+	copy(b[len(b)-len(body)-4:], mask[:])
+	for i := range payload {
+		payload[i] ^= mask[i%4]
+	}
+	return b
+}
+
+// TestBadControlFrames: a control frame that is not right is closed with 1002 on real sockets too.
+func TestBadControlFrames(t *testing.T) {
+	w := newRealWorld(t, nil)
+	for name, b := range map[string][]byte{
+		"reserved bit": {0x99, 0x80, 0, 0, 0, 0},
+		"compressed":   {0xca, 0x80, 0, 0, 0, 0},
+		"fragmented":   {0x09, 0x80, 0, 0, 0, 0},
+		"long":         clientFrame(frame.Ping, true, make([]byte, 126)),
+		"not masked":   {0x89, 0x04, 0, 0, 0, 0},
+		"after a good one": append(clientFrame(frame.Ping, true, []byte("x")),
+			0x8a, 0x04, 0, 0, 0, 0),
+	} {
+		c := w.raw(wire.Protocol)
+		c.hello()
+		c.write(b)
+		if code, reason := c.closed(); code != wire.CloseFrameError {
+			t.Errorf("%s: closed with %d %s", name, code, reason)
+		}
+	}
+}
+
+// TestIdleStack: whoever only answers pings waits outside coder/websocket, where 2 KiB of stack are enough.
+func TestIdleStack(t *testing.T) {
+	if !nonBlocking {
+		t.Skip("connections wait in Read where sockets block")
+	}
+	w := newRealWorld(t, nil)
+	c := w.raw(wire.Protocol)
+	c.hello()
+	idle := func(when string) {
+		t.Helper()
+		buf := make([]byte, 1<<20)
+		for end := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+			stacks := buf[:runtime.Stack(buf, true)]
+			if bytes.Contains(stacks, []byte("(*wireConn).await")) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: nobody awaits the next frame:\n%s", when, stacks)
+			}
+		}
+	}
+	idle("at first")
+	for _, op := range []byte{frame.Ping, frame.Pong} {
+		c.write(clientFrame(op, true, []byte("x")))
+		c.write(clientFrame(frame.Ping, true, []byte("y")))
+		for string(c.next()) != "y" {
+		}
+		idle(fmt.Sprintf("after opcode %d", op))
+	}
+}
+
+// next returns the payload of the next frame.
+func (c *rawClient) next() []byte {
+	c.t.Helper()
+	_, body, err := c.read()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return body
+}
