@@ -80,12 +80,12 @@ const isText = v => typeof v === "string", isFlag = v => typeof v === "boolean";
 const isNatural = v => Number.isSafeInteger(v) && v >= 0;
 const isLimits = v => typeof v === "object" && [v.in, v.out, v.subs].every(n => (n ?? undefined) === undefined || isNatural(n));
 const ops = new Set(["welcome", "ok", "end", "gap", "at", "reset", "push", "send", "bye", "err", "ping"]);
-const members = Object.entries({
+const members = new Map(Object.entries({
   op: isText, topic: isText, id: isText, rev: isText, from: isText, gone: isFlag, sub: Number.isSafeInteger,
   at: isText, subs: v => Array.isArray(v) && v.every(Number.isSafeInteger), cause: isText, missed: isNatural,
   ref: isNatural, held: isFlag, code: v => isText(v) || isNatural(v), reason: isText, again: isFlag, retry: isNatural,
   conn: isText, ping: isNatural, grace: isNatural, max: isLimits,
-});
+}));
 
 /** Makes a frame of a message, or throws. Of an op that it does not know it returns no more than that. */
 function decode(message) {
@@ -99,9 +99,10 @@ function decode(message) {
   const f = JSON.parse(text);
   if (typeof f !== "object" || f === null || Array.isArray(f)) throw new Error("a message is no JSON object");
   if (isText(f.op) && !ops.has(f.op)) return { op: f.op };
-  for (const [name, is] of members) {
-    if (f[name] === null) f[name] = undefined;
-    else if (f[name] !== undefined && !is(f[name])) throw new Error(`${JSON.stringify(name)} is of a wrong type`);
+  for (const name in f) {
+    const is = members.get(name);
+    if (is && f[name] === null) f[name] = undefined;
+    else if (is && !is(f[name])) throw new Error(`${JSON.stringify(name)} is of a wrong type`);
   }
   if (f.op === undefined && !f.topic) throw new Error("a message has no topic");
   return Object.assign(f, { size: message.length ?? message.byteLength }, data && { data });

@@ -1,14 +1,14 @@
-// The client and a real hub, over the npm package ws and through a proxy that cuts. The server is internal/itest/hubserver; its
+// The client and a real hub, over the npm package ws and through a proxy that cuts; with OWN_WEBSOCKET set over Node's own. The server is internal/itest/hubserver; its
 // comment says what its topics are.
 import assert from "node:assert/strict";
 import test, { after, before, describe } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import WebSocket from "ws";
 import { itest, startProgram } from "../../internal/itest/browser/lib/program.mjs";
 import { startProxy } from "../../internal/itest/browser/lib/proxy.mjs";
 import { connect } from "../hotline.js";
 import { listen, read } from "./lib/world.mjs";
 
+const WebSocket = process.env.OWN_WEBSOCKET ? globalThis.WebSocket : (await import("ws")).default;
 const hubserver = { dir: itest, pkg: "./hubserver", timeout: 120_000 };
 
 /** Waits until something is true. */
