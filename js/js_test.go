@@ -52,7 +52,7 @@ func TestGzip(t *testing.T) {
 		"": false, "gzip": true, "gzip, deflate, br, zstd": true, "br;q=1, GZIP;q=0.5": true, "gzip;q=0": false, "gzip;q=0.000": false,
 		"br": false, "identity, x-gzip": false,
 	} {
-		r := httptest.NewRequest("GET", "/hotline.js", http.NoBody)
+		r := httptest.NewRequest(http.MethodGet, "/hotline.js", http.NoBody)
 		r.Header.Set("Accept-Encoding", accept)
 		w := httptest.NewRecorder()
 		js.Handler().ServeHTTP(w, r)
