@@ -64,6 +64,13 @@ func (s *socket) writeAll(b []byte, timeout time.Duration, progressed func()) er
 		switch {
 		case s.raw != nil:
 			n, err = s.writeWait(b)
+			if errors.Is(err, os.ErrDeadlineExceeded) && s.last.Load() == nil {
+				// Where it is this process that stood still, the socket may have become writable together with the end.
+				s.SetWriteDeadline(time.Time{}) // it does not wait
+				if n, err = new(writer).writeNow(s, b); n == 0 && err == nil {
+					err = os.ErrDeadlineExceeded
+				}
+			}
 		case s.records:
 			n, err = s.Write(b[:min(len(b), tlsRecord)])
 		default:

@@ -1,6 +1,8 @@
 package hotline
 
 import (
+	"errors"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,5 +45,33 @@ func TestKernelBuffers(t *testing.T) {
 	t.Logf("%d bytes a connection, at most %d", sum/conns, most)
 	if limit := window/2 + window + message; sum/conns > limit {
 		t.Errorf("the kernel holds %d bytes a connection, the limit is %d", sum/conns, limit)
+	}
+}
+
+// A process that stood still finds that the time of its writes is over. A peer that has taken something meanwhile is not
+// cut off for that, one that has not is.
+func TestWriteAfterPause(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	peer, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	s := newSocket(nc, 64<<10)
+	const over = -time.Second // before it begins
+	if err := s.writeAll(make([]byte, 1000), over, func() {}); err != nil {
+		t.Errorf("a socket with room: %v", err)
+	}
+	if err := s.writeAll(make([]byte, 64<<20), over, func() {}); !errors.Is(err, errNoProgress) {
+		t.Errorf("a full one: %v", err)
 	}
 }
