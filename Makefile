@@ -21,16 +21,20 @@ TORTURE_TIME ?= 1m
 SEED         ?=
 # Which benchmarks run.
 BENCH ?= .
+# How often each sample of bench-peers is taken, and which workloads; none are all.
+ROUNDS ?= 5
+ONLY   ?=
 # Users' programs that the library has to go on compiling and serving, where they are checked out beside it.
 PROGRAMS_DIR ?= ../shared/programs
 PROGRAMS     ?= p01client p01server p02chat p03shop p04dash p05game p06board p07alerts p08test p09server p10tenants p11tutorial
 
 BROWSER_DIR := internal/itest/browser
 JS_DIR      := js
+BENCH_DIR   := internal/bench
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
 .PHONY: test
 test: ## Run the tests of the root module
@@ -74,6 +78,11 @@ torture: ## Put hub and clients under every fault for TORTURE_TIME (1m), from SE
 bench: ## Run the benchmarks that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+.PHONY: bench-peers
+bench-peers: ## Measure hotline beside its peers: ROUNDS, ONLY=burst,latency
+	cd $(BENCH_DIR)/node; $(NPM) ci --no-audit --no-fund
+	cd $(BENCH_DIR); $(GO) run . -rounds '$(ROUNDS)' -only '$(ONLY)' -md results.md -svg burst.svg
+
 .PHONY: cover
 cover: ## Measure coverage across packages, into coverage.out
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./...
@@ -81,6 +90,7 @@ cover: ## Measure coverage across packages, into coverage.out
 
 .PHONY: nested
 nested: ## Vet and test every nested module
+	cd $(BENCH_DIR)/node; $(NPM) ci --no-audit --no-fund
 	@for module in $(NESTED); do \
 		echo "nested $$module"; \
 		( cd "$$module"; $(GO) vet ./...; $(GO) test ./... ); \

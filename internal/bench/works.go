@@ -1,0 +1,348 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// A work is one thing that is done with every peer that can.
+type work struct {
+	name    string
+	title   string
+	columns []column
+	fits    func(candidate) bool
+	run     func(r *runner, peer string) (sample, error)
+}
+
+// A column is a figure of each peer.
+type column struct {
+	name   string
+	format string
+	ratio  bool // to hotline's is shown too
+}
+
+var cpuColumn = column{"CPU µs a delivery", "%.3f", true}
+
+// troubles are what a peer that drops or disconnects is shown with.
+var troubles = []column{{"not delivered", "%.0f", false}, {"disconnected", "%.0f", false}}
+
+var works = []work{
+	{
+		name: "burst", title: "A burst: 200 messages of 128 bytes to 1,000 connections",
+		columns: append([]column{cpuColumn}, troubles...),
+		fits:    func(candidate) bool { return true },
+		run: func(r *runner, peer string) (sample, error) {
+			return r.bursts(peer, order{Do: "burst", N: 200, Size: 128, Topics: 1}, r.of(1000), 1)
+		},
+	},
+	{
+		name: "paced", title: "One at a time: 40 messages of 128 bytes a second to 1,000 connections",
+		columns: append([]column{cpuColumn, {"p50 ms", "%.2f", false}, {"p99 ms", "%.2f", true}}, troubles...),
+		fits:    sends,
+		run: func(r *runner, peer string) (sample, error) {
+			return r.once(peer, r.of(1000), order{Do: "paced", N: r.of(80), Rate: 40, Size: 128, Topics: 1})
+		},
+	},
+	{
+		name: "topics", title: "Many topics: 1,000 connections with 50 of 5,000 topics each, 20,000 messages of 128 bytes",
+		columns: append([]column{cpuColumn}, troubles...),
+		fits:    func(c candidate) bool { return c.topics },
+		run: func(r *runner, peer string) (sample, error) {
+			return r.bursts(peer, order{Do: "burst", N: r.of(20000), Size: 128, Topics: r.of(5000)}, r.of(1000), 50)
+		},
+	},
+	{
+		name: "latency", title: "One subscriber, an idle server: 200 messages of 128 bytes a second",
+		columns: []column{{"p50 ms", "%.3f", true}, {"p99 ms", "%.3f", true}},
+		fits:    sends,
+		run: func(r *runner, peer string) (sample, error) {
+			return r.once(peer, 1, order{Do: "paced", N: r.of(400), Rate: 200, Size: 128, Topics: 1})
+		},
+	},
+	{
+		name: "idle", title: "9,000 idle connections, each subscribed to one topic",
+		columns: []column{{"heap and stack KiB each", "%.1f", true}, {"resident KiB each", "%.1f", true}},
+		fits:    func(c candidate) bool { return !c.floor },
+		run:     (*runner).idle,
+	},
+	{
+		name: "connect", title: "5,000 connections and subscriptions, 64 at a time",
+		columns: []column{{"seconds", "%.2f", true}, {"CPU µs each", "%.0f", true}},
+		fits:    func(c candidate) bool { return !c.floor },
+		run:     (*runner).connects,
+	},
+	{
+		name: "resume", title: "5,000 connections are cut, miss 20 messages of 128 bytes, and come back",
+		columns: []column{{"seconds", "%.2f", true}, {"CPU µs each", "%.0f", true}, {"missed for good", "%.0f", false}},
+		fits:    func(c candidate) bool { return c.dialect.again != nil },
+		run:     (*runner).resumes,
+	},
+	{
+		name: "slow", title: "1,000 connections, 300 of which read nothing: 400 messages of 8 KiB, 20 a second; then they read again",
+		columns: []column{
+			{"p99 ms without", "%.2f", false}, {"p99 ms beside", "%.2f", true}, {"memory MiB more", "%.1f", false},
+			{"the slow got %", "%.1f", false}, {"disconnected", "%.0f", false},
+		},
+		fits: func(c candidate) bool { return !c.floor },
+		run:  (*runner).slow,
+	},
+	{
+		name: "tls", title: "A burst over TLS: 200 messages of 128 bytes to 500 connections",
+		columns: append([]column{cpuColumn}, troubles...),
+		fits:    func(c candidate) bool { return c.tls },
+		run: func(r *runner, peer string) (sample, error) {
+			return r.bursts(peer, order{Do: "burst", N: 200, Size: 128, Topics: 1}, r.of(500), 1, "tls")
+		},
+	},
+	{
+		name: "deflate", title: "Compression: a burst of 50 messages of 1 KiB of JSON to 500 connections",
+		columns: append([]column{cpuColumn, {"times uncompressed", "%.2f", false}, {"bytes a delivery", "%.0f", true}}, troubles...),
+		fits:    func(c candidate) bool { return c.deflate },
+		run:     (*runner).deflate,
+	},
+	{
+		name: "publishers", title: "Publishing 2,000 messages of 128 bytes to one topic with 1,000 subscribers, from 1, 2 and 8 goroutines",
+		columns: []column{{"µs a call, 1", "%.2f", true}, {"2", "%.2f", true}, {"8", "%.2f", true}},
+		fits:    func(c candidate) bool { return c.topics && c.script == "" },
+		run:     (*runner).publishers,
+	},
+}
+
+// sends is whoever can send one message.
+func sends(c candidate) bool { return !c.joins }
+
+func workNames() []string {
+	var names []string
+	for _, w := range works {
+		names = append(names, w.name)
+	}
+	return names
+}
+
+// figures of a measurement.
+func figures(a answer, cpu float64, expected int) sample {
+	s := sample{
+		"not delivered": float64(expected) - float64(a.Got), "disconnected": float64(a.Closed),
+		"p50 ms": a.P50, "p99 ms": a.P99,
+	}
+	if a.Got > 0 {
+		s[cpuColumn.name] = cpu / 1e3 / float64(a.Got)
+		s["bytes a delivery"] = float64(a.Bytes) / float64(a.Got)
+	}
+	return s
+}
+
+// bursts does the same three times, of which the last two count.
+func (r *runner) bursts(peer string, o order, conns, each int, flags ...string) (sample, error) {
+	s, err := open(peer, flags...)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: o.Topics, Each: each}); err != nil {
+		return nil, err
+	}
+	expected := o.N * conns * each / o.Topics
+	var sum answer
+	var cpu float64
+	for i := range 3 {
+		a, c, err := s.measured(o, expected, 20)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			continue
+		}
+		sum.Got += a.Got
+		sum.Bytes += a.Bytes
+		sum.Closed = a.Closed
+		cpu += c
+	}
+	return figures(sum, cpu, 2*expected), nil
+}
+
+// once does something once, after a few messages that don't count.
+func (r *runner) once(peer string, conns int, o order, flags ...string) (sample, error) {
+	s, err := open(peer, flags...)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: 1, Each: 1}); err != nil {
+		return nil, err
+	}
+	warm := o
+	warm.N = 10
+	if _, _, err := s.measured(warm, 10*conns, 10); err != nil {
+		return nil, err
+	}
+	a, cpu, err := s.measured(o, o.N*conns, 10)
+	return figures(a, cpu, o.N*conns), err
+}
+
+func (r *runner) idle(peer string) (sample, error) {
+	s, err := open(peer)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	before, err := s.server.do(order{Do: "settle"})
+	if err != nil {
+		return nil, err
+	}
+	n := r.of(9000)
+	if _, err := s.load.do(order{Do: "connect", N: n, Topics: 1, Each: 1}); err != nil {
+		return nil, err
+	}
+	after, err := s.server.do(order{Do: "settle"})
+	kib := func(bytes int64) float64 { return float64(bytes) / 1024 / float64(n) }
+	return sample{"heap and stack KiB each": kib(after.Heap - before.Heap), "resident KiB each": kib(after.RSS - before.RSS)}, err
+}
+
+func (r *runner) connects(peer string) (sample, error) {
+	s, err := open(peer)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	n := r.of(5000)
+	before, err := s.server.do(order{Do: "mark"})
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.load.do(order{Do: "connect", N: n, Topics: 1, Each: 1})
+	if err != nil {
+		return nil, err
+	}
+	after, err := s.server.do(order{Do: "mark"})
+	return sample{"seconds": a.Took, "CPU µs each": float64(after.CPU-before.CPU) / 1e3 / float64(n)}, err
+}
+
+func (r *runner) resumes(peer string) (sample, error) {
+	s, err := open(peer, "history")
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	n := r.of(5000)
+	all := order{Do: "connect", N: n, Topics: 1, Each: 1}
+	if _, err := s.load.do(all); err != nil {
+		return nil, err
+	}
+	few := order{Do: "burst", N: 3, Size: 128, Topics: 1}
+	if _, _, err := s.measured(few, few.N*n, 10); err != nil {
+		return nil, err
+	}
+	if _, err := s.load.do(order{Do: "drop"}); err != nil {
+		return nil, err
+	}
+	few.N = 20
+	before, err := s.server.do(few)
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	if _, err := s.load.do(all); err != nil {
+		return nil, err
+	}
+	a, err := s.load.do(order{Do: "expect", N: few.N * n, Seconds: 20})
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(begin).Seconds()
+	after, err := s.server.do(order{Do: "mark"})
+	return sample{
+		"seconds": took, "CPU µs each": float64(after.CPU-before.CPU) / 1e3 / float64(n),
+		"missed for good": float64(few.N*n) - float64(a.Got),
+	}, err
+}
+
+func (r *runner) slow(peer string) (sample, error) {
+	s, err := open(peer)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	conns := r.of(1000)
+	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: 1, Each: 1}); err != nil {
+		return nil, err
+	}
+	few := order{Do: "paced", N: r.of(60), Rate: 20, Size: 8 << 10, Topics: 1}
+	if _, _, err := s.measured(few, few.N*conns, 10); err != nil { // it warms up
+		return nil, err
+	}
+	without, _, err := s.measured(few, few.N*conns, 10)
+	if err != nil {
+		return nil, err
+	}
+	before, err := s.server.do(order{Do: "settle"})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.load.do(order{Do: "slow", Percent: 30}); err != nil {
+		return nil, err
+	}
+	slow := conns * 30 / 100
+	many := few
+	many.N = r.of(400)
+	beside, _, err := s.measured(many, many.N*(conns-slow), 10)
+	if err != nil {
+		return nil, err
+	}
+	after, err := s.server.do(order{Do: "settle"})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.load.do(order{Do: "hurry"}); err != nil {
+		return nil, err
+	}
+	late, err := s.load.do(order{Do: "expect", N: many.N * slow, Seconds: 5})
+	out := sample{
+		"p99 ms without": without.P99, "p99 ms beside": beside.P99, "disconnected": float64(late.Closed),
+		"memory MiB more": float64(after.RSS-before.RSS) / (1 << 20),
+	}
+	if slow > 0 {
+		out["the slow got %"] = 100 * float64(late.Slow) / float64(many.N*slow)
+	}
+	return out, err
+}
+
+func (r *runner) deflate(peer string) (sample, error) {
+	o := order{Do: "burst", N: 50, Size: 1024, Topics: 1}
+	with, err := r.bursts(peer, o, r.of(500), 1, "deflate")
+	if err != nil {
+		return nil, err
+	}
+	without, err := r.bursts(peer, o, r.of(500), 1)
+	with["times uncompressed"] = with[cpuColumn.name] / without[cpuColumn.name]
+	return with, err
+}
+
+func (r *runner) publishers(peer string) (sample, error) {
+	s, err := open(peer)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	conns, n := r.of(1000), r.of(2000)
+	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: 1, Each: 1}); err != nil {
+		return nil, err
+	}
+	out := make(sample)
+	for i, g := range []int{1, 1, 2, 8} {
+		a, _, err := s.measured(order{Do: "burst", N: n, Size: 128, Topics: 1, Goroutines: g}, n*conns, 30)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			name := fmt.Sprint(g)
+			if g == 1 {
+				name = "µs a call, 1"
+			}
+			out[name] = a.Took * 1e6 / float64(n) * float64(g)
+		}
+	}
+	return out, nil
+}
