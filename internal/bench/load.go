@@ -163,7 +163,7 @@ func (l *load) dial(i int, o order) (*loadConn, error) {
 	}
 	var topics []string
 	for j := range o.Each {
-		topics = append(topics, topic((i*o.Each+j)%o.Topics))
+		topics = append(topics, o.subscribed((i*o.Each+j)%o.Topics))
 	}
 	var messages []string
 	switch {

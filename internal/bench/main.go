@@ -32,9 +32,13 @@ func main() {
 	peers := flag.String("peers", "", "peers, separated by commas; all if empty")
 	scale := flag.Float64("scale", 1, "of connections and messages: less for a look whether it works")
 	md := flag.String("md", "", "a file to write the tables to, as Markdown")
+	grow := flag.String("grow", "", "a folder to write a chart and a table to of how hotline's cost grows, instead of all else")
 	svg := flag.String("svg", "", "a file to write the chart of the burst to")
 	flag.Parse()
 	r := &runner{rounds: *rounds, scale: *scale, peers: chosen(*peers, peerNames()), works: chosen(*only, workNames())}
+	if *grow != "" {
+		exit(r.grow(*grow))
+	}
 	results, err := r.run()
 	if err == nil && *md != "" {
 		err = os.WriteFile(*md, []byte(markdown(results)), 0o644)

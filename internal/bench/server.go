@@ -69,7 +69,7 @@ func serverDo(p peer, o order) (answer, error) {
 		tick := time.NewTicker(time.Duration(float64(time.Second) / o.Rate))
 		for i := range o.N {
 			<-tick.C
-			p.publish(topic(i%o.Topics), payload(o.Size))
+			p.publish(o.topic(i), payload(o.Size))
 		}
 		tick.Stop()
 	default:
@@ -101,7 +101,7 @@ func publishAll(p peer, o order) {
 	for g := range n {
 		wg.Go(func() {
 			for i := g; i < o.N; i += n {
-				p.publish(topic(i%o.Topics), payload(o.Size))
+				p.publish(o.topic(i), payload(o.Size))
 			}
 		})
 	}

@@ -24,6 +24,7 @@ type order struct {
 	Rate       float64 `json:"rate,omitempty"`       // messages a second
 	Topics     int     `json:"topics,omitempty"`     // there are so many
 	Each       int     `json:"each,omitempty"`       // topics a connection
+	Wild       bool    `json:"wild,omitempty"`       // topics are subscribed to as patterns
 	Goroutines int     `json:"goroutines,omitempty"` // that publish
 	Percent    int     `json:"percent,omitempty"`    // of the connections
 	Seconds    float64 `json:"seconds,omitempty"`    // to wait at most
@@ -160,4 +161,19 @@ func stamps(b []byte, f func(sent int64)) {
 	}
 }
 
-func topic(i int) string { return "t" + strconv.Itoa(i) }
+// subscribed is what a connection asks for to get topic number i.
+func (o order) subscribed(i int) string {
+	if o.Wild {
+		return "t" + strconv.Itoa(i) + ".*"
+	}
+	return o.topic(i)
+}
+
+// topic is that of message number i.
+func (o order) topic(i int) string {
+	name := "t" + strconv.Itoa(i%o.Topics)
+	if o.Wild {
+		name += ".x"
+	}
+	return name
+}

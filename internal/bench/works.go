@@ -141,7 +141,7 @@ func (r *runner) bursts(peer string, o order, conns, each int, flags ...string) 
 		return nil, err
 	}
 	defer s.close()
-	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: o.Topics, Each: each}); err != nil {
+	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: o.Topics, Each: each, Wild: o.Wild}); err != nil {
 		return nil, err
 	}
 	expected := o.N * conns * each / o.Topics
