@@ -158,15 +158,13 @@ func (c *Conn) Subscribe(topic string) error {
 	c.granted[topic] = struct{}{}
 	c.pushed--
 	r := subscribing{num: c.pushed, name: topic}
-	if c.starting != nil {
-		c.starting.pushed = append(c.starting.pushed, r)
-		c.mu.Unlock()
-		return nil
-	}
 	c.mu.Unlock()
 	begun := make(chan struct{})
 	err := c.hub.feed.follow(c.ctx, topic, func(from eventlog.Pos) {
-		r.from = from
+		if r.from = from; c.starts(&r) {
+			close(begun)
+			return
+		}
 		c.shard.do(func() {
 			c.shard.begin(c.peer, []subscribing{r})
 			close(begun)
@@ -175,7 +173,11 @@ func (c *Conn) Subscribe(topic string) error {
 	if err != nil {
 		c.mu.Lock()
 		delete(c.granted, topic) // it may be tried again
+		early := c.starting != nil
 		c.mu.Unlock()
+		if early { // the client can't ask for it, but by coming back
+			c.close(wire.CloseTryLater, told(err), err)
+		}
 		return err
 	}
 	select {
@@ -184,6 +186,17 @@ func (c *Conn) Subscribe(topic string) error {
 	case <-c.ctx.Done():
 		return fmt.Errorf("%w: %w", ErrClosed, context.Cause(c.ctx))
 	}
+}
+
+// starts makes r one of the subscriptions that a connection begins with, unless it has begun.
+func (c *Conn) starts(r *subscribing) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.starting == nil {
+		return false
+	}
+	c.starting.pushed = append(c.starting.pushed, *r)
+	return true
 }
 
 // Close closes the connection now. The client reconnects after codes 4000–4499 and not after 4500–4999;

@@ -174,14 +174,15 @@ func (f *feed) unfollow(pattern string) {
 	}
 }
 
-// rest makes x idle if nobody needs it. It needs mu.
+// rest makes x idle if nobody needs it. It needs mu. One that is just being forgotten is not idle: it would be given up
+// later, when the pattern may be followed anew.
 func (f *feed) rest(x *follow, now time.Time) {
 	select {
 	case <-x.ready:
 	default:
 		return // establish will do it
 	}
-	if x.refs > 0 || x.idle != nil || f.follows[x.pattern] != x {
+	if x.refs > 0 || x.idle != nil || x.ended != nil || f.follows[x.pattern] != x {
 		return
 	}
 	x.since, x.idle = now, f.idle.PushBack(x)

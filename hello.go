@@ -39,25 +39,19 @@ func (c *Conn) hello() {
 }
 
 // continues finds where the topics go on to which the server has subscribed the connection: all from one position. Those
-// whose history is not for the client begin now. Without a position all begin where the log was when OnConnect was called:
-// what it has loaded and sent after it subscribed is joined by what was published meanwhile.
+// whose history is not for the client begin now. Without a position each begins where the log was when OnConnect was called,
+// or from where on the broker's feed carries it: what OnConnect has loaded and sent after it subscribed is joined by what
+// was published meanwhile.
 func (c *Conn) continues(pushed []subscribing, after string, began eventlog.Pos) *continued {
 	var floor eventlog.Pos
 	for i := range pushed {
 		r := &pushed[i]
-		switch {
-		case !c.follow(r): // the client can't ask for it, but by coming back
-			c.close(wire.CloseTryLater, told(r.err), r.err)
-		case c.hub.rows.events(r.name):
+		if c.hub.rows.events(r.name) {
 			floor = later(floor, r.from)
 		}
+		r.after, r.known = later(began, r.from), after == ""
 	}
 	if after == "" {
-		for i := range pushed {
-			if r := &pushed[i]; r.err == nil {
-				r.after, r.known = later(began, floor), true
-			}
-		}
 		return nil
 	}
 	pos, bad := wire.ParsePos(after)

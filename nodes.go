@@ -75,7 +75,7 @@ func (n *nodes) value(e *BrokerEntry, changed bool) {
 	if !e.Gone || e.Node == "" || !changed {
 		return // server code may clear what somebody holds
 	}
-	if _, held := n.feed.hub.presence.holds(e.Topic); !held {
+	if !n.feed.hub.presence.holds(e.Topic) {
 		return
 	}
 	n.mu.Lock()
@@ -92,28 +92,33 @@ func (n *nodes) forget(topic string) {
 	delete(n.values, topic)
 }
 
-// again publishes the values that are held here and were cleared by another hub, one after another.
+// again publishes the values that are held here and were cleared by another hub, one after another. One that can't be
+// published is tried again after the others.
 func (n *nodes) again() {
+	ctx := n.feed.ctx
+	tries := 0
 	for more := true; more; {
 		n.mu.Lock()
 		topic := n.lost[0]
 		n.mu.Unlock()
-		if p, held := n.feed.hub.presence.holds(topic); held {
-			n.publish(p)
+		err := n.feed.hub.presence.again(ctx, topic)
+		if ctx.Err() != nil {
+			return
+		}
+		if tries++; err != nil {
+			n.feed.hub.log_().Warn("hotline: publishing a Presence value again failed", "topic", topic, "error", err)
+			_ = pause(ctx, backoff(tries))
+		} else {
+			tries = 0
 		}
 		n.mu.Lock()
-		if n.lost = n.lost[1:]; len(n.lost) == 0 {
+		if n.lost = n.lost[1:]; err != nil {
+			n.lost = append(n.lost, topic)
+		}
+		if len(n.lost) == 0 {
 			n.lost, more = nil, false
 		}
 		n.mu.Unlock()
-	}
-}
-
-func (n *nodes) publish(p publication) {
-	ctx, cancel := context.WithTimeout(n.feed.ctx, brokerTimeout)
-	defer cancel()
-	if _, err := n.feed.publish(ctx, p); err != nil && n.feed.ctx.Err() == nil {
-		n.feed.hub.log_().Warn("hotline: publishing a Presence value again failed", "topic", p.topic, "error", err)
 	}
 }
 

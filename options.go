@@ -41,7 +41,8 @@ type HubOptions struct {
 	AuthorizeHistory func(ctx context.Context, c *Conn, topic string, since time.Time) error
 
 	// OnConnect is called when c is authenticated, before the first message is sent. A topic to which it subscribes c is
-	// resumed like those that the client asks for; a new client gets what is published from this call on.
+	// resumed like those that the client asks for; a new client gets what is published from this call on, with a Broker once
+	// Subscribe has returned, which waits for it.
 	OnConnect func(ctx context.Context, c *Conn)
 
 	// OnDisconnect is called once c has ended, with the reason, after all other hooks for c. Its ctx is not c's; Shutdown

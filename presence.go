@@ -16,16 +16,22 @@ type presence struct {
 
 	mu     sync.Mutex
 	topics map[string]*holding
-	clears map[string]chan struct{} // topics that are being cleared; closed when they are
+	clears map[string]chan struct{} // topics of which nobody else may change the value; closed when they may again
 	closed bool
 }
 
 type holding struct {
-	conns map[*Conn]struct{}
+	conns map[*Conn]*claim
 	row   *row
 	timer *time.Timer // running: nobody holds it
 	value publication // the last one; only with a broker
 	sets  int         // how often value was set
+}
+
+// claim is why a connection holds a topic.
+type claim struct {
+	stored bool // it has stored a value
+	trying int  // and stores so many
 }
 
 // publish stores a value for the connection that publishes it, or gives it up.
@@ -36,15 +42,7 @@ func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos
 		return pos, false, err
 	}
 	if p.null() {
-		last := x.release(p.conn, p.topic)
-		if !last || !x.hub.feed.nodes.ours(p.topic) {
-			x.mu.Unlock()
-			return eventlog.Pos{}, false, nil // somebody else holds it
-		}
-		cleared := x.beginClear(p.topic)
-		x.mu.Unlock()
-		defer cleared()
-		pos, err = x.hub.put(ctx, p)
+		pos, err = x.giveUp(ctx, p)
 		return pos, false, err
 	}
 	if p.conn.ctx.Err() != nil || x.closed {
@@ -75,23 +73,21 @@ func (x *presence) publish(ctx context.Context, p publication) (pos eventlog.Pos
 		}
 	}
 	if h == nil {
-		h = &holding{conns: make(map[*Conn]struct{}), row: p.row}
+		h = &holding{conns: make(map[*Conn]*claim), row: p.row}
 		x.topics[p.topic] = h
 	}
-	undo := x.hold(h, p)
+	answered := x.hold(h, p)
 	x.mu.Unlock()
-	if pos, err = x.hub.put(ctx, p); err != nil {
-		undo()
-	}
+	pos, err = x.hub.put(ctx, p)
+	answered(err == nil)
 	return pos, err == nil, err
 }
 
-// hold makes p.conn hold p. It needs mu. undo, which does not, is for a value that could not be stored: the one before it
-// is still there, and may be nobody's now.
-func (x *presence) hold(h *holding, p publication) (undo func()) {
+// hold makes p.conn hold p. It needs mu. answered, which does not, is told whether it was stored: if not, the value before
+// it is still there, and may be nobody's now.
+func (x *presence) hold(h *holding, p publication) (answered func(stored bool)) {
 	c, topic := p.conn, p.topic
 	before := h.value
-	_, already := h.conns[c]
 	if h.sets++; x.hub.opts.Broker != nil {
 		h.value = p
 	}
@@ -100,20 +96,21 @@ func (x *presence) hold(h *holding, p publication) (undo func()) {
 		h.timer.Stop()
 		h.timer = nil
 	}
-	h.conns[c] = struct{}{}
-	c.mu.Lock()
-	if c.held == nil {
-		c.held = make(map[string]struct{})
+	k := h.conns[c]
+	if k == nil {
+		k = new(claim)
 	}
-	c.held[topic] = struct{}{}
-	c.mu.Unlock()
-	return func() {
+	k.trying++
+	x.claim(c, topic, h, k)
+	return func(stored bool) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		if h.sets == set {
+		k.trying--
+		k.stored = k.stored || stored
+		if !stored && h.sets == set {
 			h.value = before
 		}
-		if already {
+		if k.stored || k.trying > 0 || x.topics[topic] != h || h.conns[c] != k {
 			return
 		}
 		x.letGo(c, topic)
@@ -123,8 +120,66 @@ func (x *presence) hold(h *holding, p publication) (undo func()) {
 	}
 }
 
-// beginClear makes whoever publishes to a topic wait until the caller has cleared it: a value that is stored in between
-// would be cleared with the one before it. It needs mu; the function that it returns does not.
+// claim makes c one of those that hold a topic. It needs mu.
+func (x *presence) claim(c *Conn, topic string, h *holding, k *claim) {
+	h.conns[c] = k
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		c.held = make(map[string]struct{})
+	}
+	c.held[topic] = struct{}{}
+}
+
+// giveUp makes p.conn let go of a topic, which is cleared if nobody else holds it. If that fails all is as before. It
+// needs mu, and returns without it.
+func (x *presence) giveUp(ctx context.Context, p publication) (pos eventlog.Pos, err error) {
+	c, topic := p.conn, p.topic
+	h := x.topics[topic]
+	var k *claim
+	if h != nil {
+		k = h.conns[c]
+	}
+	switch {
+	case !x.release(c, topic): // somebody else holds it
+		x.mu.Unlock()
+		return pos, nil
+	case x.hub.feed.nodes.ours(topic):
+		cleared := x.beginClear(topic)
+		x.mu.Unlock()
+		defer cleared()
+		pos, err = x.hub.put(ctx, p)
+	default: // likewise, a connection of another hub
+		x.mu.Unlock()
+	}
+	switch {
+	case h == nil:
+	case err == nil:
+		x.hub.feed.unfollow(topic)
+	default:
+		x.restore(c, topic, h, k)
+	}
+	return pos, err
+}
+
+// restore is for a topic that could not be cleared. If c held it and has not ended it does so still.
+func (x *presence) restore(c *Conn, topic string, h *holding, k *claim) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return
+	}
+	x.topics[topic] = h
+	if k != nil && c.ctx.Err() == nil {
+		x.claim(c, topic, h, k)
+	} else {
+		x.clearAfter(max(h.row.Linger, 0), topic, h)
+	}
+}
+
+// beginClear makes whoever publishes to a topic wait until the caller has cleared it, or stored its value again: a value
+// that is stored in between would be cleared with the one before it, or followed by that. It needs mu; the function that it
+// returns does not.
 func (x *presence) beginClear(topic string) (cleared func()) {
 	done := make(chan struct{})
 	x.clears[topic] = done
@@ -136,7 +191,7 @@ func (x *presence) beginClear(topic string) (cleared func()) {
 	}
 }
 
-// settle waits until a topic is not being cleared. It needs mu, and holds it again when it returns.
+// settle waits until others may change the value of a topic. It needs mu, and holds it again when it returns.
 func (x *presence) settle(ctx context.Context, topic string) error {
 	for done := x.clears[topic]; done != nil; done = x.clears[topic] {
 		x.mu.Unlock()
@@ -153,7 +208,7 @@ func (x *presence) settle(ctx context.Context, topic string) error {
 	return nil
 }
 
-// release makes c let go of a topic, and reports whether nobody holds it any more. It needs mu.
+// release makes c let go of a topic, and reports whether nobody holds it any more: then it is forgotten here. It needs mu.
 func (x *presence) release(c *Conn, topic string) (last bool) {
 	c.mu.Lock()
 	delete(c.held, topic)
@@ -169,8 +224,8 @@ func (x *presence) release(c *Conn, topic string) (last bool) {
 	if h.timer != nil {
 		h.timer.Stop()
 	}
+	h.timer = nil
 	delete(x.topics, topic)
-	x.hub.feed.unfollow(topic)
 	return true
 }
 
@@ -207,7 +262,7 @@ func (x *presence) clearAfter(d time.Duration, topic string, h *holding) {
 // clear clears the value of a topic that nobody has held for its Linger.
 func (x *presence) clear(topic string, h *holding) {
 	x.mu.Lock()
-	if x.topics[topic] != h || len(h.conns) > 0 || x.closed {
+	if x.settle(x.hub.feed.ctx, topic) != nil || x.topics[topic] != h || len(h.conns) > 0 || x.closed {
 		x.mu.Unlock()
 		return
 	}
@@ -236,15 +291,30 @@ func (x *presence) clear(topic string, h *holding) {
 
 const clearAgain = 10 * time.Second
 
-// holds returns the last value of a topic that a connection of this hub holds, or held a moment ago.
-func (x *presence) holds(topic string) (p publication, ok bool) {
+// holds reports whether a connection of this hub holds a topic, or held it a moment ago.
+func (x *presence) holds(topic string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	h := x.topics[topic]
-	if h == nil || x.closed {
-		return p, false
+	return x.topics[topic] != nil && !x.closed
+}
+
+// again stores the last value of a topic once more, if a connection of this hub holds it or held it a moment ago.
+func (x *presence) again(ctx context.Context, topic string) error {
+	x.mu.Lock()
+	if err := x.settle(ctx, topic); err != nil {
+		x.mu.Unlock()
+		return err
 	}
-	return h.value, true
+	h := x.topics[topic]
+	if h == nil || h.value.row == nil || x.closed { // or its first value could not be stored
+		x.mu.Unlock()
+		return nil
+	}
+	value, stored := h.value, x.beginClear(topic)
+	x.mu.Unlock()
+	defer stored()
+	_, err := x.hub.put(ctx, value)
+	return err
 }
 
 // close stops the clocks.

@@ -3,6 +3,7 @@ package hotline
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -83,7 +84,11 @@ func (r *remote) letGo() bool {
 	for _, name := range r.patterns {
 		f.Parts = append(f.Parts, log.Part(name))
 	}
-	res := log.Read(&f, r.at, eventlog.Limit{Entries: 1, Bytes: 1, UpTo: now, Now: time.Now()}, nil)
+	limit := eventlog.Limit{Entries: windowFrames, Bytes: math.MaxInt, UpTo: now, Now: time.Now()}
+	res := eventlog.Result{At: r.at}
+	for !res.Done && res.Hole != eventlog.Lapped { // what is kept comes before what is lost behind it
+		res = log.Read(&f, res.At, limit, res.Entries[:0])
+	}
 	return res.Hole == eventlog.Lapped
 }
 

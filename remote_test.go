@@ -148,3 +148,26 @@ func TestLoggerUnlocked(t *testing.T) {
 		t.Error("Hub.mu is held while the logger runs: a handler that calls Hub.Conns or Kick waits for ever")
 	}
 }
+
+// What the log has let go of is noticed behind what it keeps of other topics.
+func TestLetGoBehindKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1, TestStoreOptions{}, &HubOptions{
+			Limits: Limits{LogBytes: 64 << 10, PingInterval: time.Hour}, Topics: map[string]TopicOptions{"kept.*": {Keep: 1}},
+		})
+		watch := c.at(0, ">")
+		watch.want("ok 1")
+		c.publish("first", 0)
+		synctest.Wait()
+		r := &remote{feed: c.hub.feed, patterns: []string{">"}, at: c.hub.log.Head()}
+		c.publish("kept.a", 1)
+		for i := range 200 {
+			c.publish("busy", fmt.Sprint(i, strings.Repeat("x", 1000)))
+		}
+		synctest.Wait()
+		if !r.letGo() {
+			t.Error("nothing is let go of")
+		}
+		watch.ws.CloseNow()
+	})
+}

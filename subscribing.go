@@ -101,13 +101,14 @@ func (sh *shard) start(p *peer, list []subscribing, remote *continued) {
 		return
 	}
 	p.cur, p.st = sh.cur, sh.st
+	pushed := false
 	var newest eventlog.Pos
 	for _, r := range list {
-		if r.known && r.num < 0 {
-			p.cur = r.after
-			break
-		}
-		if r.known && r.after.Seq >= newest.Seq {
+		switch {
+		case !r.known:
+		case r.num < 0 && (!pushed || r.after.Seq < p.cur.Seq):
+			p.cur, pushed = r.after, true
+		case r.num > 0 && !pushed && r.after.Seq >= newest.Seq:
 			newest = r.after
 			p.cur = newest
 		}
