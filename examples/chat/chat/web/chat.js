@@ -153,7 +153,7 @@ function turnedAway(error) {
   show(ui.door);
   refuse(error.closeCode === 0 ? "" : `You can’t come in: ${reasonOf(error)}.`);
   ui.name.focus();
-  sessionStorage.removeItem("name");
+  sessionStorage.removeItem("chatName");
 }
 
 function refuse(why) {
@@ -306,7 +306,7 @@ ui.join.addEventListener("submit", e => {
   e.preventDefault();
   const name = ui.name.value = clean(ui.name.value);
   ui.room.value = clean(ui.room.value) || "lobby";
-  sessionStorage.name = name;
+  sessionStorage.chatName = name;
   location.hash = encodeURIComponent(ui.room.value);
   face(ui["self-face"], name);
   ui["self-name"].textContent = name;
@@ -358,7 +358,7 @@ ui.log.addEventListener("scroll", scrolled);
 new ResizeObserver(() => { if (room?.following) toEnd(); }).observe(ui.log);
 document.addEventListener("visibilitychange", scrolled);
 
-ui.name.value = sessionStorage.name ?? "";
+ui.name.value = sessionStorage.chatName ?? "";
 ui.room.value = roomInURL() || "lobby";
 face(ui.face, ui.name.value);
 if (ui.name.value && roomInURL()) ui.join.requestSubmit(); // a reload
