@@ -5,7 +5,7 @@ import { avatar, element, face, Lines, list, plural } from "./view.js";
 const ui = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), e => [e.id, e]));
 const unescape = s => s === "%" ? "" : s.replace(/%([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
 const clean = s => s.trim().replace(/[\ud800-\udfff]/gu, ""); // half a character can't travel
-const roomInURL = () => { try { return clean(decodeURIComponent(location.hash.slice(1))).slice(0, 40); } catch { return ""; } };
+const roomInURL = () => { try { return clean(decodeURIComponent(location.hash.slice(1)).slice(0, 40)); } catch { return ""; } };
 const reasonOf = error => error.message.replace(/^hotline: [a-z ]+: /, "");
 const quietly = () => {}; // Presence: published again after a reconnect, refused for reasons that the log shows, too
 
