@@ -30,10 +30,11 @@ type attempt struct {
 
 const attemptBytes = 256 // of one remembered key: attempt, channel, key, map entry
 
-// scope makes the key that is remembered: nobody can hit upon the key of another user or topic.
-func scope(user, topic, key string) string {
+// scope makes the key that is remembered, of user, topic and key, or of topic and key if it is server code's: nobody can hit
+// upon the key of another user or topic, and nobody who has no name upon the server's.
+func scope(parts ...string) string {
 	h := sha256.New()
-	for _, s := range []string{user, topic, key} {
+	for _, s := range parts {
 		var n [8]byte
 		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
 		h.Write(n[:])

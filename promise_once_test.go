@@ -235,6 +235,38 @@ func TestKeys(t *testing.T) {
 	})
 }
 
+// The keys of server code are nobody else's: a client without a name neither learns by them what the server has published
+// where it may publish nothing, nor keeps the server from publishing where it may.
+func TestKeysOfServerCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &HubOptions{AuthorizePublish: Allow("open")})
+		s := w.subscribe(">", nil)
+		nobody := w.dial(nil, wire.Protocol)
+		nobody.send(helloFrame(""))
+		nobody.want("welcome")
+		once := func(topic string) {
+			if err := w.hub.Once("order-7-shipped").Publish(t.Context(), topic, "server"); err != nil {
+				t.Error(err)
+			}
+		}
+		once("closed")
+		w.next(s, 1)
+		nobody.send(`{"op":"pub","ref":1,"topic":"closed","data":1,"key":"order-7-shipped"}`)
+		if f := nobody.next(); f.Op != "err" {
+			t.Errorf("where it may not publish it is told %q", f.Op)
+		}
+		nobody.send(`{"op":"pub","ref":2,"topic":"open","data":1,"key":"order-7-shipped"}`)
+		if f := nobody.next(); f.Op != "ok" {
+			t.Errorf("where it may publish it is told %q", f.Op)
+		}
+		w.next(s, 1)
+		once("open")
+		if m := w.next(s, 1)[0]; string(m.Data) != `"server"` {
+			t.Errorf("got %s", m.Data)
+		}
+	})
+}
+
 // Of the keys no more are remembered than fit in 32 MiB.
 func TestKeysAreBounded(t *testing.T) {
 	k := keys{known: make(map[string]*attempt)}

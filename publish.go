@@ -41,7 +41,7 @@ func (o *oncePublisher) Publish(ctx context.Context, topic string, v any) error 
 	if err != nil {
 		return err
 	}
-	_, _, err = o.h.keys.once(ctx, scope("", topic, o.key), func(key string) (eventlog.Pos, bool, error) {
+	_, _, err = o.h.keys.once(ctx, scope(topic, o.key), func(key string) (eventlog.Pos, bool, error) {
 		p.key = key
 		return o.h.store(ctx, p)
 	})

@@ -26,12 +26,12 @@ func New() *site.App {
 		About: "Rooms, who is here, who is typing. What you write while offline is sent once, and nothing said meanwhile is missed.",
 		Options: hotline.HubOptions{
 			Authenticate:       authenticate,
-			AuthorizeSubscribe: site.Only[guest](hotline.Allow("chat.*", "chat.*.typing", "chat.*.here.*")),
-			AuthorizePublish:   site.Only[guest](hotline.Allow("chat.*", "chat.*.typing", "chat.*.here.{user}")),
+			AuthorizeSubscribe: site.Only[*guest](hotline.Allow("chat.*", "chat.*.typing", "chat.*.here.*")),
+			AuthorizePublish:   site.Only[*guest](hotline.Allow("chat.*", "chat.*.typing", "chat.*.here.{user}")),
 			Topics: map[string]hotline.TopicOptions{
 				"chat.*":        {Keep: 50, OnPublish: stamp},
 				"chat.*.typing": {Delivery: hotline.Signals},
-				"chat.*.here.*": {Delivery: hotline.Presence},
+				"chat.*.here.*": {Delivery: hotline.Presence, OnPublish: here},
 			},
 			Limits: hotline.Limits{MessageBytes: 16 << 10},
 		},
@@ -40,7 +40,9 @@ func New() *site.App {
 }
 
 // guest is the Data of those who have come in at the door: a hub of several examples has others, too.
-type guest struct{}
+type guest struct {
+	rooms map[string]bool // the topics by which they are here; of here alone: a connection's hooks run one at a time
+}
 
 // authenticate takes the token for the name: this chat has no accounts, and whoever says that they are Ada is.
 func authenticate(_ *http.Request, name string) (hotline.Identity, error) {
@@ -48,7 +50,7 @@ func authenticate(_ *http.Request, name string) (hotline.Identity, error) {
 	if n := utf8.RuneCountInString(name); n < 1 || n > 30 || strings.TrimSpace(name) != name || strings.ContainsFunc(name, hidden) {
 		return hotline.Identity{}, fmt.Errorf("%w: a name has 1 to 30 visible characters, and no space around it", hotline.ErrDenied)
 	}
-	return hotline.Identity{User: name, Data: guest{}}, nil
+	return hotline.Identity{User: name, Data: &guest{rooms: make(map[string]bool)}}, nil
 }
 
 // line is what subscribers get of what somebody says, which itself is a string.
@@ -66,6 +68,25 @@ func stamp(_ context.Context, _ *hotline.Conn, m *hotline.Message) error {
 	var err error
 	m.Data, err = json.Marshal(l)
 	return err
+}
+
+// mostRooms is in how many rooms a connection is at once. What is here stays in the hub's memory, which all share.
+const mostRooms = 20
+
+// here lets somebody be in a room, or leave it, and say no more than that.
+func here(_ context.Context, c *hotline.Conn, m *hotline.Message) error {
+	rooms := c.Identity().Data.(*guest).rooms // AuthorizePublish has let them in
+	switch data := string(m.Data); {
+	case m.Binary || data != "{}" && data != "null":
+		return fmt.Errorf("%w: who is here says {}, and null on leaving", hotline.ErrInvalid)
+	case data == "null":
+		delete(rooms, m.Topic)
+	case !rooms[m.Topic] && len(rooms) == mostRooms:
+		return fmt.Errorf("%w: one is in at most %d rooms at once", hotline.ErrLimit, mostRooms)
+	default:
+		rooms[m.Topic] = true
+	}
+	return nil
 }
 
 //go:embed web

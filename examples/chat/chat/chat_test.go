@@ -146,10 +146,39 @@ func TestHere(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		enter()
 		time.Sleep(15 * time.Second)
-		bob.send(`{"op":"pub","ref":2,"topic":"chat.lobby.here.Bob","data":{"again":true}}`)
-		if _, before := bob.until(`Bob chat.lobby.here.Bob {"again":true}`); strings.Contains(strings.Join(before, "; "), "gone") {
+		bob.send(`{"op":"pub","ref":2,"topic":"chat.lobby.here.Bob","data":{}}`)
+		if _, before := bob.until("Bob chat.lobby.here.Bob {}"); strings.Contains(strings.Join(before, "; "), "gone") {
 			t.Errorf("she only reloaded, but: %q", before)
 		}
+	})
+}
+
+// TestInManyRooms: whoever is here says no more than that, and is in so many rooms at once: the values are the hub's memory,
+// which others need, too.
+func TestInManyRooms(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *chat) {
+		ada := c.join("Ada", "lobby")
+		here := func(ref int, data string) {
+			ada.send(`{"op":"pub","ref":%d,"topic":"chat.r%[1]d.here.Ada","data":%s}`, ref, data)
+		}
+		for i, data := range []string{`"` + strings.Repeat("x", 10_000) + `"`, `{"a":1}`, `true`} {
+			here(i+1, data)
+			ada.until(fmt.Sprintf(`err ref %d "invalid"`, i+1))
+		}
+		for ref := 101; ref <= 100+mostRooms; ref++ {
+			here(ref, "{}")
+			ada.until(fmt.Sprintf("ok ref %d held", ref))
+		}
+		here(200, "{}")
+		if f, _ := ada.until(`err ref 200 "limit"`); !strings.Contains(f.Reason, fmt.Sprint(mostRooms)) {
+			t.Errorf("the reason is %q", f.Reason)
+		}
+		here(101, "{}") // where they are
+		ada.until("ok ref 101 held")
+		here(102, "null")
+		ada.until("ok ref 102")
+		here(200, "{}")
+		ada.until("ok ref 200 held")
 	})
 }
 

@@ -162,6 +162,21 @@ func TestComingBack(t *testing.T) {
 	})
 }
 
+// TestRenamed: who comes back to their ship under another name is called by that one.
+func TestRenamed(t *testing.T) {
+	g := newGame(1)
+	g.admit(nil) // the bots
+	come := func(name string) map[uint16]string { return g.admit(map[string]*seat{"key": {key: "key", name: name}}) }
+	come("Ada")
+	id := g.ships["key"]
+	if news := come("Ada"); len(news) > 0 {
+		t.Errorf("nothing has changed, and the news is %v", news)
+	}
+	if news := come("Robert"); g.ships["key"] != id || len(news) != 1 || news[id] != "Robert" {
+		t.Errorf("the ship is %d and was %d; the news is %v", g.ships["key"], id, news)
+	}
+}
+
 // TestTwoWindows: two windows of one player have one ship, and the one that was opened last flies it.
 func TestTwoWindows(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *served) {

@@ -10,12 +10,15 @@ import (
 type game struct {
 	world world
 	ships map[string]uint16 // by the key of their players
+	calls map[string]string // what they are called, likewise
 	last  uint16            // the number that was given last
 	names map[uint16]string // of ships that were not published yet; empty: the ship is gone
 }
 
 func newGame(seed uint64) *game {
-	g := &game{world: newWorld(seed), ships: make(map[string]uint16), names: make(map[uint16]string)}
+	g := &game{
+		world: newWorld(seed), ships: make(map[string]uint16), calls: make(map[string]string), names: make(map[uint16]string),
+	}
 	for i := range uint16(bots) {
 		g.world.join(i+1, true)
 		g.names[i+1] = botNames[i]
@@ -28,11 +31,15 @@ func newGame(seed uint64) *game {
 // changed, by ship; empty: it is gone.
 func (g *game) admit(players map[string]*seat) map[uint16]string {
 	for key, s := range players {
-		if g.ships[key] != 0 {
-			continue
+		if g.ships[key] == 0 {
+			id := g.free()
+			if !g.world.join(id, false) {
+				continue
+			}
+			g.ships[key], g.last = id, id
 		}
-		if id := g.free(); g.world.join(id, false) {
-			g.ships[key], g.names[id], g.last = id, s.name, id
+		if g.calls[key] != s.name { // it may have come back under another one
+			g.calls[key], g.names[g.ships[key]] = s.name, s.name
 		}
 	}
 	away := make(map[uint16]string) // the keys of ships that nobody flies
@@ -47,6 +54,7 @@ func (g *game) admit(players map[string]*seat) map[uint16]string {
 			return false
 		}
 		delete(g.ships, key)
+		delete(g.calls, key)
 		g.names[s.id] = ""
 		return true
 	})

@@ -71,7 +71,10 @@ func Main(apps ...*App) {
 // resume there.
 func Serve(ctx context.Context, ln net.Listener, apps ...*App) error {
 	hub := hotline.NewHub(join(apps))
-	srv := &http.Server{Handler: handler(hub, apps), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	srv := &http.Server{ // the hub has limits of its own, and takes its connections out of these
+		Handler:     handler(hub, apps),
+		ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute,
+	}
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group sync.WaitGroup

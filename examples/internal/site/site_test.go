@@ -108,6 +108,34 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// TestSlowRequest: who sends a request for ever is not waited for; a connection to the hub stays.
+func TestSlowRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := memnet.New(nil)
+		app, ended := open("one"), false
+		app.Options.OnDisconnect = func(context.Context, *hotline.Conn, error) { ended = true }
+		serve(t, net, app)
+		c := dial(t, net, "one", "")
+		began := time.Now()
+		slow, err := net.Link().DialContext(t.Context(), "tcp", "localhost:8080")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer slow.Close()
+		if _, err := io.WriteString(slow, "POST /one/ HTTP/1.1\r\nHost: localhost:8080\r\nContent-Length: 1000\r\n\r\nx="); err != nil {
+			t.Fatal(err)
+		}
+		_ = slow.SetReadDeadline(began.Add(time.Hour))
+		if _, err := io.ReadAll(slow); err != nil || time.Since(began) > time.Minute {
+			t.Errorf("its connection ended after %v: %v", time.Since(began), err)
+		}
+		time.Sleep(10 * time.Minute)
+		if err := c.Publish(t.Context(), "one.a", 1); err != nil || ended {
+			t.Errorf("%v; the connection to the hub has ended: %t", err, ended)
+		}
+	})
+}
+
 // TestCantServe: if it can't go on serving it says why, and everything else ends too.
 func TestCantServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

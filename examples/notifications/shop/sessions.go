@@ -3,6 +3,7 @@ package shop
 import (
 	"crypto/rand"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +14,7 @@ const (
 	path        = "/notifications/"
 	cookieName  = "shop_session"
 	sessionLife = 12 * time.Hour
-	maxSessions = 1000
+	maxSessions = 100 // of a user
 	loggedOut   = "logged out"
 )
 
@@ -27,24 +28,25 @@ type session struct {
 
 // sessions are those that have not ended.
 type sessions struct {
-	mu    sync.Mutex
-	all   map[string]*session
-	order []*session // oldest first; some have ended
+	mu  sync.Mutex
+	all map[string]*session
+	of  map[*user][]*session // oldest first
 }
 
-// open begins a session. The oldest make room for it.
+// open begins a session. The oldest of that user make room for it: nobody's logins end those of others.
 func (s *sessions) open(u *user, now time.Time) *session {
 	ses := &session{token: rand.Text(), user: u, expires: now.Add(sessionLife), conns: make(map[*hotline.Conn]struct{})}
 	s.mu.Lock()
 	if s.all == nil {
-		s.all = make(map[string]*session)
+		s.all, s.of = make(map[string]*session), make(map[*user][]*session)
 	}
 	s.all[ses.token] = ses
-	s.order = append(s.order, ses)
+	s.of[u] = append(s.of[u], ses)
 	var over []*session
-	for len(s.order) > 0 && (len(s.order) > maxSessions || s.order[0].conns == nil || !now.Before(s.order[0].expires)) {
-		over = append(over, s.order[0])
-		s.order = s.order[1:]
+	for i, old := range s.of[u] {
+		if len(s.of[u])-i > maxSessions || !now.Before(old.expires) {
+			over = append(over, old)
+		}
 	}
 	s.mu.Unlock()
 	for _, old := range over {
@@ -68,6 +70,7 @@ func (s *sessions) find(token string, now time.Time) *session {
 func (s *sessions) end(ses *session) {
 	s.mu.Lock()
 	delete(s.all, ses.token)
+	s.of[ses.user] = slices.DeleteFunc(s.of[ses.user], func(o *session) bool { return o == ses })
 	conns := ses.conns
 	ses.conns = nil
 	s.mu.Unlock()

@@ -401,12 +401,33 @@ func TestBounds(t *testing.T) {
 		if values != maxOrders || len(w.store.ordersOf("ada")) != maxOrders || len(ada.notes().Notes) != maxNotes {
 			t.Errorf("the hub has %d orders, the store %d, and %d notes", values, len(w.store.ordersOf("ada")), len(ada.notes().Notes))
 		}
-		for range maxSessions { // all of the others, so that hers is the oldest
-			w.sessions.open(w.store.user("bob"), time.Now())
+		for range maxSessions { // so that it is the oldest of hers
+			w.sessions.open(w.store.user("ada"), time.Now())
 		}
 		<-c.Context().Done()
 		if n := len(w.sessions.all); n != maxSessions {
 			t.Errorf("%d sessions", n)
+		}
+	})
+}
+
+// TestOthersComeAndGo: however often somebody logs in, nobody else's session ends, and those that have ended are forgotten.
+func TestOthersComeAndGo(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		c := w.login("ada").connect()
+		bob := w.store.user("bob")
+		for range 20 * maxSessions {
+			w.sessions.end(w.sessions.open(bob, time.Now()))
+		}
+		if n := len(w.sessions.all) + len(w.sessions.of[bob]); n != 1 {
+			t.Errorf("%d sessions are kept, of which hers goes on", n)
+		}
+		for range 20 * maxSessions {
+			w.sessions.open(bob, time.Now())
+		}
+		synctest.Wait()
+		if err := context.Cause(c.Context()); err != nil {
+			t.Errorf("her connection has ended: %v", err)
 		}
 	})
 }

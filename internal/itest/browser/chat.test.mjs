@@ -219,6 +219,15 @@ describe('the chat', { skip: needsChromium }, () => {
     chromium.check(unreachable)
   })
 
+  test('a room in the address is cut off between characters', async t => {
+    const page = await join(t, 'Ada', newRoom()), name = 'x'.repeat(39)
+    await page.evaluate(hash => { location.hash = hash }, encodeURIComponent(name + '🦊'))
+    await page.getByRole('heading', { name }).waitFor()
+    await isHere(page, 'Ada')
+    assert.equal(await page.locator('#rooms [aria-current] bdi').textContent(), name)
+    chromium.check()
+  })
+
   test('a name that can not be shown is refused with the reason, and another one taken', async t => {
     const page = await chromium.newPage(program.url)
     t.after(() => page.context().close())

@@ -102,6 +102,7 @@ describe('the dashboard', { skip: needsChromium }, () => {
     for (const colorScheme of ['light', 'dark']) {
       const page = await open(t, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, reducedMotion: 'reduce', colorScheme })
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false)
+      assert.equal(await page.getByRole('heading', { level: 1 }).count(), 1)
     }
     chromium.check()
   })

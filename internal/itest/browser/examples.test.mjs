@@ -67,6 +67,35 @@ describe('all examples', { skip: needsChromium }, () => {
     assert.equal(await page.getByRole('status').textContent(), 'Live')
   })
 
+  test('who has come in at one is not taken for having come in at another', async t => {
+    const page = await open(t, `${program.url}chat/`)
+    await enter(page, 'Ada Lovelace of London')
+    for (const name of ['game', 'whiteboard']) {
+      await page.goto(`${program.url}${name}/`)
+      await page.locator('body[data-state=open]').waitFor()
+      assert.deepEqual([await page.getByLabel('Name').inputValue(), await page.getByRole('alert').count()], ['', 0], name)
+    }
+    await page.goto(`${program.url}chat/#lobby`)
+    await page.getByLabel('Message', { exact: true }).waitFor() // as after a reload
+    chromium.check(unreachable)
+  })
+
+  test('who is turned away for good does not try again and again', async t => {
+    for (const name of ['home', 'dashboard', 'game', 'whiteboard']) {
+      const page = await open(t)
+      let tries = 0
+      await page.clock.install()
+      await page.routeWebSocket(/\/ws$/, ws => {
+        tries++
+        ws.close({ code: 4500, reason: 'not today' })
+      })
+      await page.goto(`${program.url}${name}/`)
+      await page.locator('body[data-state=closed]').waitFor()
+      await page.clock.runFor(60_000)
+      assert.equal(tries, 1, name)
+    }
+  })
+
   test('the server is killed and started again', async t => {
     let server = await startProgram(examples)
     t.after(() => server.stop())

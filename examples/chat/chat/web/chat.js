@@ -5,7 +5,7 @@ import { avatar, element, face, Lines, list, plural } from "./view.js";
 const ui = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), e => [e.id, e]));
 const unescape = s => s === "%" ? "" : s.replace(/%([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
 const clean = s => s.trim().replace(/[\ud800-\udfff]/gu, ""); // half a character can't travel
-const roomInURL = () => { try { return clean(decodeURIComponent(location.hash.slice(1))).slice(0, 40); } catch { return ""; } };
+const roomInURL = () => { try { return clean(decodeURIComponent(location.hash.slice(1)).slice(0, 40)); } catch { return ""; } };
 const reasonOf = error => error.message.replace(/^hotline: [a-z ]+: /, "");
 const quietly = () => {}; // Presence: published again after a reconnect, refused for reasons that the log shows, too
 
@@ -153,7 +153,7 @@ function turnedAway(error) {
   show(ui.door);
   refuse(error.closeCode === 0 ? "" : `You can’t come in: ${reasonOf(error)}.`);
   ui.name.focus();
-  sessionStorage.removeItem("name");
+  sessionStorage.removeItem("chatName");
 }
 
 function refuse(why) {
@@ -306,7 +306,7 @@ ui.join.addEventListener("submit", e => {
   e.preventDefault();
   const name = ui.name.value = clean(ui.name.value);
   ui.room.value = clean(ui.room.value) || "lobby";
-  sessionStorage.name = name;
+  sessionStorage.chatName = name;
   location.hash = encodeURIComponent(ui.room.value);
   face(ui["self-face"], name);
   ui["self-name"].textContent = name;
@@ -358,7 +358,7 @@ ui.log.addEventListener("scroll", scrolled);
 new ResizeObserver(() => { if (room?.following) toEnd(); }).observe(ui.log);
 document.addEventListener("visibilitychange", scrolled);
 
-ui.name.value = sessionStorage.name ?? "";
+ui.name.value = sessionStorage.chatName ?? "";
 ui.room.value = roomInURL() || "lobby";
 face(ui.face, ui.name.value);
 if (ui.name.value && roomInURL()) ui.join.requestSubmit(); // a reload

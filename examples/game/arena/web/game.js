@@ -136,10 +136,11 @@ function connected(name) {
   const open = hub.state === "open";
   if (hub.state === "closed") {
     const why = hub.error.closeCode ? hub.error.message.replace(/^hotline: [a-z ]+: /, "") : "";
-    sessionStorage.removeItem("name");
+    sessionStorage.removeItem("gameName");
     show(false);
     refuse(why && `You can’t come in: ${why}.`);
-    return connectAs("");
+    if (name) connectAs(""); // who may not even look would be turned away again and again
+    return;
   }
   if (open && name) show(true);
   ui.banner.textContent = !open && playing() ? "Reconnecting… Your ship waits for ten seconds" : "";
@@ -170,16 +171,16 @@ function refuse(why) {
 
 ui.join.addEventListener("submit", e => {
   e.preventDefault();
-  sessionStorage.name = ui.name.value = ui.name.value.trim().replace(/[\ud800-\udfff]/gu, "");
-  connectAs(sessionStorage.name);
+  sessionStorage.gameName = ui.name.value = ui.name.value.trim().replace(/[\ud800-\udfff]/gu, "");
+  connectAs(sessionStorage.gameName);
 });
 ui.leave.addEventListener("click", () => {
-  sessionStorage.removeItem("name");
+  sessionStorage.removeItem("gameName");
   show(false);
   connectAs("");
 });
 
-ui.name.value = sessionStorage.name ?? "";
+ui.name.value = sessionStorage.gameName ?? "";
 if (ui.name.value) connectAs(ui.name.value); // a reload
 else {
   show(false);

@@ -284,10 +284,11 @@ function connected(name) {
   document.body.dataset.state = hub.state;
   if (hub.state === "closed") {
     const why = hub.error.closeCode ? reasonOf(hub.error) : "";
-    sessionStorage.removeItem("name");
+    sessionStorage.removeItem("boardName");
     show(false);
     refuse(why && `You can’t come in: ${why}.`);
-    return connectAs("");
+    if (name) connectAs(""); // who may not even look would be turned away again and again
+    return;
   }
   if (hub.state === "open" && name && !drawing()) show(true);
   ui.banner.textContent = hub.state !== "open" && drawing() ? "Offline. What you draw waits" : "";
@@ -320,11 +321,11 @@ picture.onmove = () => {
 
 ui.join.addEventListener("submit", e => {
   e.preventDefault();
-  sessionStorage.name = ui.name.value = ui.name.value.trim().replace(/[\ud800-\udfff]/gu, "");
-  connectAs(sessionStorage.name);
+  sessionStorage.boardName = ui.name.value = ui.name.value.trim().replace(/[\ud800-\udfff]/gu, "");
+  connectAs(sessionStorage.boardName);
 });
 ui.leave.addEventListener("click", () => {
-  sessionStorage.removeItem("name");
+  sessionStorage.removeItem("boardName");
   show(false);
   connectAs("");
 });
@@ -340,7 +341,7 @@ addEventListener("keydown", e => {
   undo();
 });
 
-ui.name.value = sessionStorage.name ?? "";
+ui.name.value = sessionStorage.boardName ?? "";
 if (ui.name.value) connectAs(ui.name.value); // a reload
 else {
   show(false);
