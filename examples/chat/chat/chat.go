@@ -5,11 +5,13 @@ package chat
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -29,7 +31,7 @@ func New() *site.App {
 			AuthorizeSubscribe: site.Only[*guest](hotline.Allow("chat.*", "chat.*.typing", "chat.*.here.*")),
 			AuthorizePublish:   site.Only[*guest](hotline.Allow("chat.*", "chat.*.typing", "chat.*.here.{user}")),
 			Topics: map[string]hotline.TopicOptions{
-				"chat.*":        {Keep: 50, OnPublish: stamp},
+				"chat.*":        {Keep: 50, OnPublish: new(counter).stamp},
 				"chat.*.typing": {Delivery: hotline.Signals},
 				"chat.*.here.*": {Delivery: hotline.Presence, OnPublish: here},
 			},
@@ -56,15 +58,38 @@ func authenticate(_ *http.Request, name string) (hotline.Identity, error) {
 // line is what subscribers get of what somebody says, which itself is a string.
 type line struct {
 	Text string `json:"text"`
-	At   int64  `json:"at"` // Unix milliseconds
+	At   int64  `json:"at"`  // Unix milliseconds
+	Run  string `json:"run"` // of the counter
+	N    int    `json:"n"`   // its place in the room
 }
 
-// stamp checks what somebody says, and adds the time: the server's, because a client could lie.
-func stamp(_ context.Context, _ *hotline.Conn, m *hotline.Message) error {
+// counter numbers what is said in each room. hotline says where messages are missing, but not how many when they are
+// forgotten: a page that knows the numbers around the place does.
+type counter struct {
+	mu    sync.Mutex
+	run   string // another one when it begins anew: with the process, and after mostCounts rooms
+	rooms map[string]int
+}
+
+const mostCounts = 10_000
+
+func (c *counter) next(room string) (run string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n = c.rooms[room] + 1; n == 1 && len(c.rooms)%mostCounts == 0 {
+		c.run, c.rooms = rand.Text(), make(map[string]int)
+	}
+	c.rooms[room] = n
+	return c.run, n
+}
+
+// stamp checks what somebody says, and adds its number and the time: the server's, because a client could lie.
+func (c *counter) stamp(_ context.Context, _ *hotline.Conn, m *hotline.Message) error {
 	l := line{At: time.Now().UnixMilli()}
 	if m.Decode(&l.Text) != nil || strings.TrimSpace(l.Text) == "" || utf8.RuneCountInString(l.Text) > 2000 {
 		return fmt.Errorf("%w: a message is text of 1 to 2000 characters", hotline.ErrInvalid)
 	}
+	l.Run, l.N = c.next(m.Topic)
 	var err error
 	m.Data, err = json.Marshal(l)
 	return err

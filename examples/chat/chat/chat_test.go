@@ -53,6 +53,34 @@ func TestSaid(t *testing.T) {
 	})
 }
 
+// TestNumbers: what is said in a room has numbers without a gap, until there were too many rooms to count in.
+func TestNumbers(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *chat) {
+		ada := c.join("Ada", "lobby")
+		for i := range 3 {
+			ada.send(`{"op":"pub","ref":1,"topic":"chat.lobby","data":"%d"}`, i)
+			got, _ := ada.until(fmt.Sprintf(`Ada chat.lobby "%d"`, i))
+			var l line
+			if err := json.Unmarshal(got.Data, &l); err != nil || l.N != i+1 || l.Run == "" {
+				t.Errorf("got %s, %v", got.Data, err)
+			}
+		}
+	})
+	var count counter
+	first, _ := count.next("lobby")
+	for i := range mostCounts - 1 {
+		if run, n := count.next(fmt.Sprint(i)); run != first || n != 1 {
+			t.Fatalf("room %d: %s, %d", i, run, n)
+		}
+	}
+	if run, n := count.next("lobby"); run != first || n != 2 {
+		t.Errorf("full: %s, %d", run, n)
+	}
+	if run, n := count.next("one more"); run == first || n != 1 || len(count.rooms) != 1 {
+		t.Errorf("beyond: %s, %d, %d rooms", run, n, len(count.rooms))
+	}
+}
+
 // TestNewcomer: who comes in is sent the last 50 messages, in order and marked as earlier ones, and then what is new.
 func TestNewcomer(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *chat) {

@@ -173,6 +173,33 @@ describe('the chat', { skip: needsChromium }, () => {
     chromium.check(unreachable)
   })
 
+  test('what can not be had any more is told, and how much it was', async t => {
+    const proxy = await startProxy(program.url)
+    t.after(() => proxy.close())
+    const room = newRoom(), topic = 'chat.' + room.replace(' ', '%20')
+    const bob = await join(t, 'Bob', room, { url: proxy.url })
+    const wires = await Promise.all(Array.from({ length: 50 }, (_, i) => Wire.open(program.url + 'chat/ws', { token: `Eve ${i}` })))
+    t.after(() => wires.forEach(w => w.ws.terminate()))
+    const [eve] = wires
+    const say = async (w, texts, to) => {
+      texts.forEach((data, ref) => w.send({ op: 'pub', ref, topic: to, data }))
+      for (const ref of texts.keys()) await w.next({ op: 'ok', ref }, 30_000)
+    }
+    await say(eve, ['heard'], topic)
+    await hears(bob, 'heard')
+    proxy.cut()
+    await bob.getByText('Reconnecting').waitFor()
+    const lines = Array.from({ length: 62 }, (_, i) => `line ${i + 1}`)
+    await say(eve, lines, topic)
+    // More than the hub's log holds, in other rooms: of this one only the last 50 are kept.
+    const much = Array(190).fill('\u{1f98a}'.repeat(2000))
+    await Promise.all(wires.slice(1).map((w, i) => say(w, much, `chat.flood${i}`)))
+    proxy.heal()
+    await hears(bob, 'heard', ...lines.slice(12))
+    assert.deepEqual(await notes(bob), ['You missed 12 messages here'])
+    chromium.check(unreachable)
+  })
+
   test('a link that swallows everything is given up, and what was sent into it is said once', async t => {
     const proxy = await startProxy(program.url)
     t.after(() => proxy.close())

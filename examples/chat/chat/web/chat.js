@@ -38,6 +38,8 @@ class Room {
   following = true; // its end is shown, and what comes next will be
   top = 0; // else: how far it is scrolled
   caughtUp = false; // from here on what is said is news
+  newest; // the number of what was said last, and the counter's run
+  gap; // a note of what we have missed since, until we know how much it was
   sent = new Map(); // our lines that have not come back from the hub, by line: their ids, once known
 
   constructor(name) {
@@ -56,8 +58,11 @@ class Room {
     });
   }
 
-  #hear({ id, from, data: { text, at } }) {
+  #hear({ id, from, data: { text, at, run, n } }) {
     if (this.lines.has(id)) return; // we have listened anew
+    if (this.gap && run === this.newest?.run) this.gap.textContent = `You missed ${plural(n - this.newest.n - 1, "message", "messages")} here`;
+    this.gap = undefined;
+    this.newest = { run, n };
     const seen = this === room && !document.hidden && atEnd();
     const [ours] = Array.from(this.sent).find(([, known]) => known === id) ?? [];
     this.sent.delete(ours);
@@ -70,15 +75,19 @@ class Room {
     drawUnread();
   }
 
-  #missed({ missed, cause }) {
-    if (missed) return this.#note(`You missed ${plural(missed, "message", "messages")} here`);
-    if (cause !== "restart") return this.#note("You may have missed messages here");
-    this.#note("The server was restarted: you may have missed messages here");
+  #missed({ cause }) {
+    const restart = cause === "restart";
+    this.gap ??= this.#note(`${restart ? "The server was restarted: you" : "You"} may have missed messages here`);
+    if (!restart) return;
     this.said.close(); // it goes on with what is new, since it doesn't know where we were: ask for what was said until now
     this.#listen();
   }
 
-  #note(text) { keepingEnd(this, () => this.lines.note(text)); }
+  #note(text) {
+    let note;
+    keepingEnd(this, () => { note = this.lines.note(text); });
+    return note;
+  }
 
   /** Says something: the line shows at once, and is pending until the hub has it. */
   say(text) {

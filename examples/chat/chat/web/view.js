@@ -72,7 +72,12 @@ export class Lines {
     li.append(element("p", { className: "why" }, [why, " ", retry]));
   }
 
-  note(text) { this.#place(element("li", { className: "note" }, [element("span", { textContent: text })])); }
+  /** Says something about the place, and returns the element that does. */
+  note(text) {
+    const span = element("span", { textContent: text });
+    this.#place(element("li", { className: "note" }, [span]));
+    return span;
+  }
 
   /** What stands from li on is new to the reader. */
   mark(li) {
