@@ -120,6 +120,7 @@ type board struct {
 	mu    sync.Mutex
 	model model
 	after string // the position up to which the log is in the model: exactly
+	json  []byte // of the snapshot; nil: the picture has changed
 }
 
 // snapshot is what a page begins with. It goes on with what comes after.
@@ -130,11 +131,14 @@ type snapshot struct {
 
 func (b *board) snapshot(w http.ResponseWriter, _ *http.Request) {
 	b.mu.Lock()
-	s := snapshot{After: b.after, Strokes: b.model.copy()}
+	if b.json == nil { // once a change, however many ask
+		b.json, _ = json.Marshal(snapshot{After: b.after, Strokes: b.model.copy()}) // numbers and text
+	}
+	body := b.json
 	b.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(s)
+	_, _ = w.Write(body)
 }
 
 func (b *board) handler(hub *hotline.Hub) http.Handler {
@@ -170,7 +174,7 @@ func (b *board) take(ctx context.Context, hub *hotline.Hub, m hotline.Message) {
 	}
 	b.mu.Lock()
 	b.model.apply(m.From, o)
-	b.after = m.ID
+	b.after, b.json = m.ID, nil
 	b.mu.Unlock()
 	if m.Missed > 0 {
 		// The log has run away from us, 64 MiB of it. Nobody knows any more what is on the board: all begin anew, at the
