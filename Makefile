@@ -111,7 +111,7 @@ js: ## Test the browser client in Node: types, package, rules, and against a hub
 	cd $(JS_DIR); $(NPM) ci --no-audit --no-fund; $(NPM) test
 
 .PHONY: browser
-browser: ## Run the tests in Chromium and with third-party JavaScript clients
+browser: ## Run the tests in Chromium, in Firefox, and with third-party JavaScript clients
 	@if [ -f $(BROWSER_DIR)/package.json ]; then \
 		cd $(BROWSER_DIR); $(NPM) ci --no-audit --no-fund; $(NODE) --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000; \
 	else \
