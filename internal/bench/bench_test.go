@@ -57,7 +57,7 @@ func TestAll(t *testing.T) {
 	if md := markdown(results); strings.Count(md, "\n### ") != len(works) {
 		t.Errorf("the report:\n%s", md)
 	}
-	if svg := chart(results); strings.Count(svg, "<rect") != len(names) {
+	if svg := chart(results); strings.Count(svg, "<rect") != len(names)-1 { // without polling
 		t.Errorf("the chart:\n%s", svg)
 	}
 }

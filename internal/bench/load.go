@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -35,7 +36,8 @@ type load struct {
 	slowly atomic.Int64 // of got those of slow connections
 	bytes  atomic.Int64
 	closed atomic.Int64
-	waits  []int64 // latencies of the others, ns; the reading goroutine's
+	mu     sync.Mutex
+	waits  []int64 // latencies of the others, ns; the reading goroutine's, or under mu those of viewers
 	last   atomic.Int64
 }
 
@@ -62,6 +64,9 @@ func (l *load) do(o order) (answer, error) {
 	switch o.Do {
 	case "connect":
 		begin := time.Now()
+		if l.peer.polls {
+			return answer{}, l.pollAll(o)
+		}
 		err := l.connect(o)
 		return answer{Took: time.Since(begin).Seconds()}, err
 	case "expect":
@@ -366,6 +371,8 @@ func (l *load) expect(o order) answer {
 		time.Sleep(200 * time.Microsecond)
 	}
 	l.pause()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	a := answer{
 		Got: l.got.Swap(0), Slow: l.slowly.Swap(0), Bytes: l.bytes.Swap(0), Closed: int(l.closed.Load()),
 	}
@@ -375,7 +382,7 @@ func (l *load) expect(o order) answer {
 		a.P50, a.P99, a.Max = ms(0.5), ms(0.99), ms(1)
 	}
 	l.waits = l.waits[:0]
-	if !l.tls {
+	if !l.tls && !l.peer.polls {
 		l.read()
 	}
 	return a

@@ -56,6 +56,7 @@ type candidate struct {
 	deflate bool
 	floor   bool // nothing but system calls
 	joins   bool // only bursts
+	polls   bool // takes part in the work of that name alone
 }
 
 // peers in the order of the tables; hotline is what the ratios are to.
@@ -71,6 +72,7 @@ var peers = map[string]candidate{
 	"ws (Node)":         {script: "ws.mjs"},
 	"socket.io (Node)":  {script: "socketio.mjs", dialect: socketioDialect, topics: true},
 	"write(2)":          {make: newFloor, floor: true},
+	"HTTP polling":      {make: newPolling, floor: true, polls: true},
 	"one write, no hub": {make: newJoined, floor: true, joins: true},
 }
 

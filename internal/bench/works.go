@@ -32,7 +32,7 @@ var works = []work{
 	{
 		name: "burst", title: "A burst: 200 messages of 128 bytes to 1,000 connections",
 		columns: append([]column{cpuColumn}, troubles...),
-		fits:    func(candidate) bool { return true },
+		fits:    func(c candidate) bool { return !c.polls },
 		run: func(r *runner, peer string) (sample, error) {
 			return r.bursts(peer, order{Do: "burst", N: 200, Size: 128, Topics: 1}, r.of(1000), 1)
 		},
@@ -108,10 +108,19 @@ var works = []work{
 		fits:    func(c candidate) bool { return c.topics && c.script == "" },
 		run:     (*runner).publishers,
 	},
+	{
+		name: "polling", title: "A dashboard of 50 prices and 500 viewers, 10 changes a second: pushed, or asked for each second",
+		columns: []column{
+			{"server CPU % of a core", "%.1f", true}, {"bytes a viewer a second", "%.0f", true}, {"age p50 ms", "%.1f", false}, {"age p99 ms", "%.1f", false},
+			{"changes not seen", "%.0f", false},
+		},
+		fits: func(c candidate) bool { return c.topics || c.polls },
+		run:  (*runner).polling,
+	},
 }
 
 // sends is whoever can send one message.
-func sends(c candidate) bool { return !c.joins }
+func sends(c candidate) bool { return !c.joins && !c.polls }
 
 func workNames() []string {
 	var names []string
@@ -345,4 +354,29 @@ func (r *runner) publishers(peer string) (sample, error) {
 		}
 	}
 	return out, nil
+}
+
+func (r *runner) polling(peer string) (sample, error) {
+	s, err := open(peer)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	const prices = 50
+	viewers, changes := r.of(500), r.of(200)
+	if _, err := s.load.do(order{Do: "connect", N: viewers, Topics: prices, Each: prices}); err != nil {
+		return nil, err
+	}
+	prime := order{Do: "paced", N: prices, Rate: 100, Size: 64, Topics: prices} // all have a value
+	if _, _, err := s.measured(prime, prices*viewers, 3); err != nil {
+		return nil, err
+	}
+	o := order{Do: "paced", N: changes, Rate: 10, Size: 64, Topics: prices}
+	begin := time.Now()
+	a, cpu, err := s.measured(o, changes*viewers, 3)
+	seconds := time.Since(begin).Seconds()
+	return sample{
+		"server CPU % of a core": 100 * cpu / 1e9 / seconds, "bytes a viewer a second": float64(a.Bytes) / float64(viewers) / seconds,
+		"age p50 ms": a.P50, "age p99 ms": a.P99, "changes not seen": float64(changes*viewers) - float64(a.Got),
+	}, err
 }
