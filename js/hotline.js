@@ -241,7 +241,7 @@ class Core {
   watch() {
     const on = (target, type, f) => target?.addEventListener?.(type, f, { signal: this.over.signal });
     on(globalThis, "online", () => this.wake(true)); // the old connection went over a network that is gone
-    on(globalThis, "pageshow", e => e.persisted && this.wake(true));
+    on(globalThis, "pageshow", e => e.persisted && this.wake(false)); // it has become visible before, perhaps
     on(globalThis, "pagehide", () => this.hide()); // a page with an open connection can't be kept for the way back
     on(globalThis.document, "visibilitychange", () => document.visibilityState === "visible" && this.wake(false));
   }

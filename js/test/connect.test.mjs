@@ -282,8 +282,11 @@ describe("a page", () => {
     assert.deepEqual([ws.closedWith, hub.state, world.timers], [1000, "connecting", 0]);
     await world.pass(3_600_000);
     assert.equal(world.sockets.length, 1);
+    world.show(true); // as Chromium does before
+    await settle();
     world.page("pageshow", { persisted: true });
     await settle();
+    assert.equal(world.sockets.length, 2);
     world.ws.welcome();
     assert.deepEqual(world.ws.sent[0].subs, [{ sub: 1, topic: "a", after: "2" }]);
     world.ws.receive({ sub: 1, topic: "a", id: "3", data: "three" }, { op: "ok", sub: 1, at: "3" });

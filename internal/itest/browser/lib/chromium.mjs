@@ -29,7 +29,9 @@ const args = [
  */
 export async function launchChromium() {
   if (!chromiumPath) throw new Error('Chromium is missing')
-  const browser = await chromium.launch({ executablePath: chromiumPath, headless: true, args })
+  const browser = await chromium.launch({
+    executablePath: chromiumPath, headless: true, args, ignoreDefaultArgs: ['--disable-back-forward-cache'], // people have it
+  })
   const errors = []
   return {
     browser,
