@@ -1,14 +1,18 @@
 package hotline
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 	"unsafe"
 
+	"github.com/gohotline/hotline/internal/frame"
 	"github.com/gohotline/hotline/internal/wire"
 )
 
@@ -73,5 +77,33 @@ func TestWriteAfterPause(t *testing.T) {
 	}
 	if err := s.writeAll(make([]byte, 64<<20), over, func() {}); !errors.Is(err, errNoProgress) {
 		t.Errorf("a full one: %v", err)
+	}
+}
+
+// TestIdleStack: whoever only answers pings waits outside coder/websocket, where 2 KiB of stack are enough.
+func TestIdleStack(t *testing.T) {
+	w := newRealWorld(t, nil)
+	c := w.raw(wire.Protocol)
+	c.hello()
+	idle := func(when string) {
+		t.Helper()
+		buf := make([]byte, 1<<20)
+		for end := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+			stacks := buf[:runtime.Stack(buf, true)]
+			if bytes.Contains(stacks, []byte("(*wireConn).await")) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: nobody awaits the next frame:\n%s", when, stacks)
+			}
+		}
+	}
+	idle("at first")
+	for _, op := range []byte{frame.Ping, frame.Pong} {
+		c.write(clientFrame(op, true, []byte("x")))
+		c.write(clientFrame(frame.Ping, true, []byte("y")))
+		for string(c.next()) != "y" {
+		}
+		idle(fmt.Sprintf("after opcode %d", op))
 	}
 }

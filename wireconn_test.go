@@ -1,13 +1,11 @@
 package hotline
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gohotline/hotline/internal/frame"
 	"github.com/gohotline/hotline/internal/wire"
@@ -117,37 +115,6 @@ func TestBadControlFrames(t *testing.T) {
 		if code, reason := c.closed(); code != wire.CloseFrameError {
 			t.Errorf("%s: closed with %d %s", name, code, reason)
 		}
-	}
-}
-
-// TestIdleStack: whoever only answers pings waits outside coder/websocket, where 2 KiB of stack are enough.
-func TestIdleStack(t *testing.T) {
-	if !nonBlocking {
-		t.Skip("connections wait in Read where sockets block")
-	}
-	w := newRealWorld(t, nil)
-	c := w.raw(wire.Protocol)
-	c.hello()
-	idle := func(when string) {
-		t.Helper()
-		buf := make([]byte, 1<<20)
-		for end := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
-			stacks := buf[:runtime.Stack(buf, true)]
-			if bytes.Contains(stacks, []byte("(*wireConn).await")) {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("%s: nobody awaits the next frame:\n%s", when, stacks)
-			}
-		}
-	}
-	idle("at first")
-	for _, op := range []byte{frame.Ping, frame.Pong} {
-		c.write(clientFrame(op, true, []byte("x")))
-		c.write(clientFrame(frame.Ping, true, []byte("y")))
-		for string(c.next()) != "y" {
-		}
-		idle(fmt.Sprintf("after opcode %d", op))
 	}
 }
 

@@ -60,7 +60,11 @@ class Room {
 
   #hear({ id, from, data: { text, at, run, n } }) {
     if (this.lines.has(id)) return; // we have listened anew
-    if (this.gap && run === this.newest?.run) this.gap.textContent = `You missed ${plural(n - this.newest.n - 1, "message", "messages")} here`;
+    if (this.gap && run === this.newest?.run) {
+      const missed = n - this.newest.n - 1;
+      if (missed > 0) this.gap.textContent = `You missed ${plural(missed, "message", "messages")} here`;
+      else this.gap.parentNode.remove(); // all of it was of other rooms
+    }
     this.gap = undefined;
     this.newest = { run, n };
     const seen = this === room && !document.hidden && atEnd();
