@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -72,38 +71,28 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 		h.refuseOrigin(w, r)
 		return nil
 	}
-	up := &upgrader{ResponseWriter: w, hijacker: hijacker, window: h.limits.WindowBytes}
-	mode := websocket.CompressionDisabled
-	if h.opts.Compression {
-		mode = websocket.CompressionNoContextTakeover
-	}
-	c := h.newConn(plain)
-	ws, err := websocket.Accept(up, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{wire.Protocol, wire.AnyVersion},
-		InsecureSkipVerify: h.opts.InsecureSkipOriginCheck,
-		OriginPatterns:     h.opts.OriginPatterns,
-		CompressionMode:    mode,
-		OnPingReceived:     c.onPing,
-		OnPongReceived:     c.onPong,
-	})
+	c, rd := h.newConn(plain), new(wsReader)
+	rd.conn = c
+	up := &upgrader{ResponseWriter: w, hijacker: hijacker, reader: rd, window: h.limits.WindowBytes}
+	ws, err := websocket.Accept(up, r, rd.options(h))
 	if err != nil {
 		switch {
 		case up.status == http.StatusForbidden:
 			h.warnOrigin(r)
-		case up.conn != nil:
-			up.conn.sock.Close()
+		case rd.wireConn != nil:
+			rd.sock.Close()
 		}
 		return nil
 	}
 	h.sockets.Add(1)
-	c.ws, c.sock, c.under = ws, up.conn.sock, up.conn
-	up.conn.br.Reset(up.conn) // of what coder had put before it
-	ws.SetReadLimit(int64(min(h.limits.MessageBytes, math.MaxInt32)))
+	rd.accepted(h, ws)
+	c.sock, c.under = rd.sock, rd.wireConn
+	c.under.reader, c.under.deflates = rd, up.deflates()
 	if !plain && ws.Subprotocol() != wire.Protocol {
 		c.refuse(c.because(wire.CloseVersion, "this hub speaks "+wire.Protocol, nil))
 		return nil
 	}
-	if h.opts.Compression && up.deflates() && !plain {
+	if c.under.deflates && !plain {
 		c.peer.enc = encodingDeflated
 	}
 	return c
@@ -282,27 +271,26 @@ func findHijacker(w http.ResponseWriter) http.Hijacker {
 }
 
 // upgrader is the ResponseWriter that websocket.Accept sees. It writes the 101 itself, on the hijacked connection:
-// middleware defers headers or holds them back. And it hands out a net.Conn of ours with small buffers, so that an
-// idle connection holds little.
+// middleware defers headers or holds them back. And it hands out a net.Conn of ours, which can be lent to another connection.
 type upgrader struct {
 	http.ResponseWriter
 	hijacker http.Hijacker
+	reader   *wsReader
 	window   int
 	status   int
-	conn     *wireConn
 }
 
 // WriteHeader keeps the 101 to itself, and what websocket.Accept answers if the client has gone after Hijack.
 func (u *upgrader) WriteHeader(status int) {
 	u.status = status
-	if status != http.StatusSwitchingProtocols && u.conn == nil {
+	if status != http.StatusSwitchingProtocols && u.reader.wireConn == nil {
 		u.ResponseWriter.WriteHeader(status)
 	}
 }
 
 // Write writes the text of a refusal.
 func (u *upgrader) Write(p []byte) (int, error) {
-	if u.conn != nil {
+	if u.reader.wireConn != nil {
 		return len(p), nil
 	}
 	return u.ResponseWriter.Write(p)
@@ -314,10 +302,11 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	u.conn = &wireConn{sock: newSocket(nc, u.window)}
+	w := &wireConn{sock: newSocket(nc, u.window)}
+	u.reader.wireConn = w
 	if n := brw.Reader.Buffered(); n > 0 { // came with the handshake
 		early, _ := brw.Reader.Peek(n)
-		u.conn.early = bytes.Clone(early)
+		w.early = bytes.Clone(early)
 	}
 	nc.SetDeadline(time.Now().Add(10 * time.Second)) // net/http may have left one, and the peer may not read
 	var b bytes.Buffer
@@ -335,8 +324,7 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	nc.SetDeadline(time.Time{})
-	u.conn.br = bufio.NewReaderSize(u.conn, 16)
-	return u.conn, bufio.NewReadWriter(u.conn.br, bufio.NewWriterSize(u.conn, 128)), nil
+	return u.reader, u.reader.buffers(), nil
 }
 
 // deflates reports whether compression was agreed on.

@@ -33,6 +33,7 @@ func (c *Conn) serve() {
 func (c *Conn) run() {
 	const quiet = time.Second
 	for {
+		c.hub.giveBack(c.under)
 		c.under.await()
 		silence := c.hub.age() - time.Duration(c.lastRead.Load())
 		if err := c.loop(); err != nil {
@@ -143,7 +144,11 @@ func (c *Conn) loop() error {
 
 // read returns the next message; it is the caller's until the next call.
 func (c *Conn) read() (msg []byte, binary bool, err error) {
-	typ, r, err := c.ws.Reader(context.Background())
+	rd, err := c.hub.lend(c)
+	if err != nil {
+		return nil, false, err
+	}
+	typ, r, err := rd.ws.Reader(context.Background())
 	if err != nil {
 		return nil, false, err
 	}

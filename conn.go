@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gohotline/hotline/internal/eventlog"
@@ -31,8 +30,7 @@ type Conn struct {
 	peer   *peer
 	id     string
 	sock   *socket
-	ws     *websocket.Conn
-	under  *wireConn // what ws reads from
+	under  *wireConn // sock, as it is read
 	plain  bool
 	ctx    context.Context // made for this connection; its cause says why it ended
 	cancel context.CancelCauseFunc

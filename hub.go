@@ -32,6 +32,7 @@ type Hub struct {
 	keys     keys
 	deflater *frame.Deflater
 	buffers  sync.Pool
+	lenders  lenders
 	begun    time.Time     // for age
 	ended    chan struct{} // closed when the hub has ended: readers in process read to the end
 

@@ -1,7 +1,6 @@
 package hotline
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -16,15 +15,16 @@ import (
 // are Close frames only, each in one Write, and they are for whoever reads to send, so that bytes reach the socket in
 // one place.
 type wireConn struct {
-	sock   *socket
-	br     *bufio.Reader // coder's, of what it reads from here
-	early  []byte        // received with the handshake
-	buf    []byte        // received and not yet read: part of full
-	full   *[readBuffer]byte
-	few    [16]byte // what await took
-	err    error    // of await, for the next Read
-	failed bool     // the socket can't be read any more
-	answer []byte   // the payload of the Close frame that coder wrote
+	sock     *socket
+	reader   *wsReader // what reads from here; nil: there is nothing to read
+	early    []byte    // received with the handshake
+	buf      []byte    // received and not yet read: part of full
+	full     *[readBuffer]byte
+	few      [16]byte // what await took
+	err      error    // of await, for the next Read
+	failed   bool     // the socket can't be read any more
+	deflates bool     // what is sent may be compressed, either way
+	answer   []byte   // the payload of the Close frame that coder wrote
 }
 
 const readBuffer = 4 << 10
@@ -39,7 +39,12 @@ var errCut = errors.New("hotline: the connection was closed without a Close fram
 // drained reports whether all that was received is read, and await can wait for more. It can't where reading takes a
 // buffer first: of TLS, and of the network in memory.
 func (w *wireConn) drained() bool {
-	return w.sock.raw != nil && w.err == nil && w.br.Buffered() == 0 && len(w.early) == 0 && len(w.buf) == 0
+	return w.sock.raw != nil && !w.holds() && len(w.buf) == 0
+}
+
+// holds reports whether something is to be read before what buf and the socket have.
+func (w *wireConn) holds() bool {
+	return w.err != nil || len(w.early) > 0 || w.reader != nil && w.reader.br.Buffered() > 0
 }
 
 // await returns once the next Read does not have to wait. It keeps to a stack of 2 KiB.
@@ -59,7 +64,7 @@ func (w *wireConn) await() {
 // then wait for the next frame, deep in its own calls. Whatever is not plain about it is left to coder, which says what
 // is wrong. The payload is valid during the call.
 func (w *wireConn) control(handle func(op byte, payload []byte)) bool {
-	if w.sock.raw == nil || w.err != nil || w.br.Buffered() > 0 || len(w.early) > 0 {
+	if w.sock.raw == nil || w.holds() {
 		return false
 	}
 	if len(w.buf) == 0 {

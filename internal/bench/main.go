@@ -33,8 +33,14 @@ func main() {
 	scale := flag.Float64("scale", 1, "of connections and messages: less for a look whether it works")
 	md := flag.String("md", "", "a file to write the tables to, as Markdown")
 	grow := flag.String("grow", "", "a folder to write a chart and a table to of how hotline's cost grows, instead of all else")
+	profile := flag.String("profile", "", "a folder for profiles of the last server; profiling costs a little")
 	svg := flag.String("svg", "", "a file to write the chart of the burst to")
 	flag.Parse()
+	if *profile != "" {
+		if err := os.Setenv(profileEnv, *profile); err != nil {
+			exit(err)
+		}
+	}
 	r := &runner{rounds: *rounds, scale: *scale, peers: chosen(*peers, peerNames()), works: chosen(*only, workNames())}
 	if *grow != "" {
 		exit(r.grow(*grow))

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -50,7 +51,12 @@ func runServer(args []string) error {
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
 	}
 	go func() { exit(p.serve(l)) }()
-	return obey(func(o order) (answer, error) { return serverDo(p, o) })
+	end, err := profiled()
+	if err != nil {
+		return err
+	}
+	err = obey(func(o order) (answer, error) { return serverDo(p, o) })
+	return errors.Join(err, end())
 }
 
 func serverDo(p peer, o order) (answer, error) {

@@ -1,0 +1,112 @@
+package hotline
+
+import (
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+	"weak"
+
+	"github.com/gohotline/hotline/internal/frame"
+	"github.com/gohotline/hotline/internal/wire"
+)
+
+// TestEndedConnsLeaveNothing: whatever way a connection ends, also while coder/websocket reads, its memory becomes free.
+func TestEndedConnsLeaveNothing(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	for name, last := range map[string][]byte{
+		"cut":   nil,
+		"close": masked(rnd, frame.Close, true, []byte{3, 232}),
+		"half":  {0x81, 0xfe},
+		"noise": []byte("GET / HTTP/1.1\r\n\r\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newRealWorld(t, nil)
+			c := w.raw(wire.Protocol)
+			c.hello()
+			var conn weak.Pointer[Conn]
+			w.hub.mu.Lock()
+			for one := range w.hub.all {
+				conn = weak.Make(one)
+			}
+			w.hub.mu.Unlock()
+			if conn.Value() == nil {
+				t.Fatal("there is no connection")
+			}
+			c.write(last)
+			c.nc.Close()
+			for end := time.Now().Add(20 * time.Second); conn.Value() != nil; runtime.GC() {
+				if time.Now().After(end) {
+					t.Fatal("it is still there")
+				}
+			}
+		})
+	}
+}
+
+// TestReaderIsLent: a connection has a coder/websocket Conn only while it reads, and one that coder may still close later
+// is lent to nobody else.
+func TestReaderIsLent(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	text := func(s string) []byte { return masked(rnd, frame.Text, true, []byte(s)) }
+	begin := masked(rnd, frame.Text, false, []byte("on"))
+	ping := masked(rnd, frame.Ping, true, []byte("?"))
+	end := masked(rnd, 0, true, []byte("e"))
+	for _, tt := range []struct {
+		name string
+		sent []byte
+		keep bool
+	}{
+		{"whole", text("one"), false},
+		{"fragments", slices.Concat(begin, end), false},
+		{"a ping within", slices.Concat(begin, ping, end), true},
+		{"more has come", slices.Concat(text("one"), text("two")), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			hub := newTestHub(nil)
+			defer hub.Close()
+			c, nc := unserved(t, hub)
+			for range 3 { // the first of them makes it
+				if _, err := nc.Write(tt.sent); err != nil {
+					t.Fatal(err)
+				}
+				msg, _, err := c.read()
+				if err != nil || string(msg) != "one" {
+					t.Fatalf("%q, %v", msg, err)
+				}
+				hub.giveBack(c.under)
+				if keeps := c.under.reader != nil; keeps != (tt.keep || !nonBlocking) {
+					t.Fatalf("it keeps its reader: %t", keeps)
+				}
+				if tt.keep || !nonBlocking {
+					return
+				}
+			}
+		})
+	}
+}
+
+// unserved returns a connection of a hub that nobody reads, and its peer's end.
+func unserved(t *testing.T, hub *Hub) (*Conn, net.Conn) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	c := hub.newConn(false)
+	c.sock = newSocket(server, hub.limits.WindowBytes)
+	c.under = &wireConn{sock: c.sock}
+	return c, client
+}
