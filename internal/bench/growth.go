@@ -67,7 +67,7 @@ var curves = []curve{
 	},
 }
 
-// publishes is what a call of Publish takes, in µs.
+// publishes is the median of what a call of Publish takes, in µs.
 func (r *runner) publishes(o order, conns, each int) (float64, error) {
 	s, err := open("hotline")
 	if err != nil {
@@ -81,7 +81,7 @@ func (r *runner) publishes(o order, conns, each int) (float64, error) {
 		return 0, err
 	}
 	a, _, err := s.measured(o, o.N*conns*each/o.Topics, 30)
-	return a.Took * 1e6 / float64(o.N), err
+	return a.Call50, err
 }
 
 // grow writes a table and a chart of each curve to a folder.

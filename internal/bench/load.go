@@ -28,7 +28,8 @@ type load struct {
 	epoll  int
 	conns  []*loadConn
 	places []string      // of the connections that were dropped
-	slow   int           // the first so many don't read
+	slow   int           // the first so many read slowly
+	rate   float64       // bytes a second that they do
 	stop   chan struct{} // of reading
 	idle   chan struct{} // reading has stopped
 	ready  atomic.Int64  // subscriptions and handshakes that were confirmed
@@ -44,6 +45,7 @@ type load struct {
 type loadConn struct {
 	nc     net.Conn // nil: fd
 	fd     int
+	i      int // its number, which says what it subscribes to
 	slow   bool
 	place  string // where it is to resume
 	parser parser
@@ -71,19 +73,24 @@ func (l *load) do(o order) (answer, error) {
 		return answer{Took: time.Since(begin).Seconds()}, err
 	case "expect":
 		return l.expect(o), nil
-	case "slow": // part of the connections reads no more
+	case "slow": // part of the connections reads no more than so much, and has a small buffer
 		l.pause()
-		l.slow = len(l.conns) * o.Percent / 100
+		l.slow, l.rate = len(l.conns)*o.Percent/100, o.Rate
 		for i, c := range l.conns {
-			c.slow = i < l.slow
+			if c.slow = i < l.slow; c.slow {
+				if err := syscall.SetsockoptInt(c.fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, 64<<10); err != nil {
+					return answer{}, err
+				}
+			}
 		}
 		l.read()
 		return answer{}, nil
 	case "drop": // all connections
 		l.pause()
+		l.places = make([]string, len(l.conns))
 		for _, c := range l.conns {
 			_ = syscall.Close(c.fd)
-			l.places = append(l.places, c.place)
+			l.places[c.i] = c.place
 		}
 		l.conns = nil
 		l.ready.Store(0)
@@ -173,14 +180,14 @@ func (l *load) dial(i int, o order) (*loadConn, error) {
 	var messages []string
 	switch {
 	case i < len(l.places):
-		messages = d.again(topics[0], l.places[i])
+		messages = d.again(topics, l.places[i])
 	case d.hello != nil:
 		messages = d.hello(topics)
 	}
 	if rest, err = greet(nc, d, messages, rest); err != nil {
 		return nil, err
 	}
-	c := &loadConn{nc: nc}
+	c := &loadConn{nc: nc, i: i}
 	c.parser.buf = rest
 	if l.tls {
 		return c, nil
@@ -274,7 +281,17 @@ func (l *load) poll(byFD map[int32]*loadConn) {
 	defer close(l.idle)
 	events := make([]syscall.EpollEvent, 512)
 	buf := make([]byte, 64<<10)
+	const slice = 50 * time.Millisecond
+	last := time.Now()
 	for {
+		if now := time.Now(); l.slow > 0 && now.Sub(last) >= slice {
+			last = now
+			for fd, c := range byFD {
+				if c.slow {
+					l.readOne(byFD, fd, buf[:min(len(buf), int(l.rate*slice.Seconds()))])
+				}
+			}
+		}
 		select {
 		case <-l.stop:
 			return
@@ -285,21 +302,26 @@ func (l *load) poll(byFD map[int32]*loadConn) {
 			exit(err)
 		}
 		for _, ev := range events[:max(n, 0)] {
-			c := byFD[ev.Fd]
-			if c == nil {
-				continue
-			}
-			n, err := syscall.Read(c.fd, buf)
-			switch {
-			case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
-			case n <= 0:
-				l.closed.Add(1)
-				_ = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, c.fd, nil)
-				delete(byFD, ev.Fd)
-			default:
-				l.took(c, buf[:n])
-			}
+			l.readOne(byFD, ev.Fd, buf)
 		}
+	}
+}
+
+// readOne reads once what a connection has.
+func (l *load) readOne(byFD map[int32]*loadConn, fd int32, buf []byte) {
+	c := byFD[fd]
+	if c == nil {
+		return
+	}
+	n, err := syscall.Read(c.fd, buf)
+	switch {
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+	case n <= 0:
+		l.closed.Add(1)
+		_ = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, c.fd, nil)
+		delete(byFD, fd)
+	default:
+		l.took(c, buf[:n])
 	}
 }
 
@@ -367,7 +389,13 @@ func (l *load) took(c *loadConn, b []byte) {
 // expect waits until so many messages have come since the last time, or nothing for a while.
 func (l *load) expect(o order) answer {
 	end := time.Now().Add(time.Duration(o.Seconds * float64(time.Second)))
-	for l.got.Load() < int64(o.N) && time.Now().Before(end) {
+	got := func() int64 {
+		if o.Healthy {
+			return l.got.Load() - l.slowly.Load()
+		}
+		return l.got.Load()
+	}
+	for got() < int64(o.N) && time.Now().Before(end) {
 		time.Sleep(200 * time.Microsecond)
 	}
 	l.pause()

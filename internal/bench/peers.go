@@ -43,7 +43,8 @@ type dialect struct {
 	// place notes in was, which begins as "", where a connection stands, of what it has received; again is the hello of
 	// one that comes back there. nil: a library that knows no resuming.
 	place func(was string, msg []byte) string
-	again func(topic, place string) []string
+	again func(topics []string, place string) []string
+	whole bool // a place is one in all topics
 }
 
 // A candidate is a peer that can be chosen.
@@ -93,6 +94,7 @@ func peerNames() []string {
 
 var hotlineDialect = dialect{
 	protocol: "hotline.v1",
+	whole:    true,
 	ready:    `"op":"ok"`,
 	hello: func(topics []string) []string {
 		var subs []string
@@ -107,8 +109,12 @@ var hotlineDialect = dialect{
 		}
 		return was
 	},
-	again: func(topic, place string) []string {
-		return []string{`{"op":"hello","subs":[{"sub":1,"topic":"` + topic + `","after":"` + place + `"}]}`}
+	again: func(topics []string, place string) []string {
+		var subs []string
+		for i, t := range topics {
+			subs = append(subs, `{"sub":`+strconv.Itoa(i+1)+`,"topic":"`+t+`","after":"`+place+`"}`)
+		}
+		return []string{`{"op":"hello","subs":[` + strings.Join(subs, ",") + `]}`}
 	},
 }
 
@@ -145,10 +151,10 @@ var centrifugeDialect = dialect{
 		}
 		return epoch + " " + offset
 	},
-	again: func(topic, place string) []string {
+	again: func(topics []string, place string) []string { // a place is of one channel
 		epoch, offset, _ := strings.Cut(place, " ")
 		return []string{`{"id":1,"connect":{}}`,
-			`{"id":2,"subscribe":{"channel":"` + topic + `","recover":true,"epoch":"` + epoch + `","offset":` + offset + `}}`}
+			`{"id":2,"subscribe":{"channel":"` + topics[0] + `","recover":true,"epoch":"` + epoch + `","offset":` + offset + `}}`}
 	},
 }
 

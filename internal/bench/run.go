@@ -7,6 +7,8 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 type runner struct {
@@ -106,7 +108,7 @@ func (s *session) measured(publish order, expected int, seconds float64) (a answ
 		return a, 0, err
 	}
 	after, err := s.server.do(order{Do: "mark"})
-	a.Took = published.Took
+	a.Call50, a.Call99 = published.Call50, published.Call99
 	return a, float64(after.CPU - before.CPU), err
 }
 
@@ -128,4 +130,17 @@ func median(values []float64) float64 {
 	values = slices.Sorted(slices.Values(values))
 	n := len(values)
 	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// kernel is what TCP sockets hold, of sockstat in proc(5).
+func kernel() int64 {
+	b, err := os.ReadFile("/proc/net/sockstat")
+	if err != nil {
+		return 0
+	}
+	_, tcp, _ := strings.Cut(string(b), "TCP:")
+	_, mem, _ := strings.Cut(tcp, " mem ")
+	n, _, _ := strings.Cut(mem, "\n")
+	pages, _ := strconv.ParseInt(n, 10, 64)
+	return pages * int64(os.Getpagesize())
 }

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,9 +69,7 @@ func serverDo(p peer, o order) (answer, error) {
 			runtime.GC()
 		}
 	case "burst":
-		begin := time.Now()
-		publishAll(p, o)
-		a.Took = time.Since(begin).Seconds()
+		a.Call50, a.Call99 = publishAll(p, o)
 	case "paced":
 		tick := time.NewTicker(time.Duration(float64(time.Second) / o.Rate))
 		for i := range o.N {
@@ -93,25 +92,33 @@ func serverDo(p peer, o order) (answer, error) {
 	return a, nil
 }
 
-func publishAll(p peer, o order) {
+// publishAll returns the median and the 99th percentile of what a call took, in microseconds.
+func publishAll(p peer, o order) (p50, p99 float64) {
 	if b, ok := p.(burster); ok {
 		var all [][]byte
 		for range o.N {
 			all = append(all, payload(o.Size))
 		}
 		b.burst(all)
-		return
+		return 0, 0
 	}
 	n := max(o.Goroutines, 1)
+	took := make([]time.Duration, o.N)
 	var wg sync.WaitGroup
 	for g := range n {
 		wg.Go(func() {
 			for i := g; i < o.N; i += n {
-				p.publish(o.topic(i), payload(o.Size))
+				msg := payload(o.Size)
+				begin := time.Now()
+				p.publish(o.topic(i), msg)
+				took[i] = time.Since(begin)
 			}
 		})
 	}
 	wg.Wait()
+	slices.Sort(took)
+	us := func(p int) float64 { return took[len(took)*p/100].Seconds() * 1e6 }
+	return us(50), us(99)
 }
 
 // rss is the resident set, of proc(5).

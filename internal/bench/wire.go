@@ -21,12 +21,13 @@ type order struct {
 	Do         string  `json:"do"`
 	N          int     `json:"n,omitempty"`          // messages, or connections
 	Size       int     `json:"size,omitempty"`       // bytes of a payload
-	Rate       float64 `json:"rate,omitempty"`       // messages a second
+	Rate       float64 `json:"rate,omitempty"`       // messages a second, or bytes that a slow connection reads
 	Topics     int     `json:"topics,omitempty"`     // there are so many
 	Each       int     `json:"each,omitempty"`       // topics a connection
 	Wild       bool    `json:"wild,omitempty"`       // topics are subscribed to as patterns
 	Goroutines int     `json:"goroutines,omitempty"` // that publish
 	Percent    int     `json:"percent,omitempty"`    // of the connections
+	Healthy    bool    `json:"healthy,omitempty"`    // those of slow connections don't count
 	Seconds    float64 `json:"seconds,omitempty"`    // to wait at most
 }
 
@@ -34,10 +35,15 @@ type answer struct {
 	Error string `json:"error,omitempty"`
 
 	// Of a server.
-	CPU  int64   `json:"cpu,omitempty"`  // nanoseconds since it began
-	Heap int64   `json:"heap,omitempty"` // bytes, with the stacks
-	RSS  int64   `json:"rss,omitempty"`
-	Took float64 `json:"took,omitempty"` // seconds that publishing took, or connecting
+	CPU  int64 `json:"cpu,omitempty"`  // nanoseconds since it began
+	Heap int64 `json:"heap,omitempty"` // bytes, with the stacks
+	RSS  int64 `json:"rss,omitempty"`
+
+	Kernel int64   `json:"kernel,omitempty"` // bytes of all TCP sockets of the machine
+	Took   float64 `json:"took,omitempty"`   // seconds that connecting took
+
+	Call50 float64 `json:"call50,omitempty"` // of a call that publishes, µs
+	Call99 float64 `json:"call99,omitempty"`
 
 	// Of the load.
 	Got    int64   `json:"got,omitempty"`    // messages
