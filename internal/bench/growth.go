@@ -69,14 +69,11 @@ var curves = []curve{
 
 // publishes is the median of what a call of Publish takes, in µs.
 func (r *runner) publishes(o order, conns, each int) (float64, error) {
-	s, err := open("hotline")
+	s, err := connected("hotline", conns, o.Topics, each, o.Wild)
 	if err != nil {
 		return 0, err
 	}
 	defer s.close()
-	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: o.Topics, Each: each, Wild: o.Wild}); err != nil {
-		return 0, err
-	}
 	if _, _, err := s.measured(o, o.N*conns*each/o.Topics, 30); err != nil { // topics are new only once
 		return 0, err
 	}

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -89,8 +91,18 @@ func machine() string {
 			}
 		}
 	}
+	for _, name := range []string{"ws", "socket.io"} {
+		var p struct{ Version string }
+		if b, err := os.ReadFile("node/node_modules/" + name + "/package.json"); err == nil && json.Unmarshal(b, &p) == nil {
+			versions = append(versions, name+" "+p.Version)
+		}
+	}
+	if out, err := exec.Command("node", "--version").Output(); err == nil {
+		versions = append(versions, "Node "+strings.TrimSpace(string(out)))
+	}
 	slices.Sort(versions)
-	return fmt.Sprintf("%d cores, %s, Linux %s, %s; %s", runtime.NumCPU(), model, release, runtime.Version(), strings.Join(versions, ", "))
+	parts := strings.SplitN(string(release), ".", 3)
+	return fmt.Sprintf("%d cores, %s, Linux %s, %s; %s", runtime.NumCPU(), model, strings.Join(parts[:min(2, len(parts))], "."), runtime.Version(), strings.Join(versions, ", "))
 }
 
 // chart is an SVG of what a delivery costs in a burst.

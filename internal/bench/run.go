@@ -88,6 +88,19 @@ func open(name string, flags ...string) (*session, error) {
 	return &s, nil
 }
 
+// connected is open, with so many connections, each subscribed to so many of so many topics.
+func connected(name string, conns, topics, each int, wild bool, flags ...string) (*session, error) {
+	s, err := open(name, flags...)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: topics, Each: each, Wild: wild}); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
 func (s *session) close() {
 	s.load.stop()
 	s.server.stop()

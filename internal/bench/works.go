@@ -156,14 +156,11 @@ func figures(a answer, cpu float64, expected int) sample {
 
 // bursts does the same three times, over TLS six times, of which the last two count.
 func (r *runner) bursts(peer string, o order, conns, each int, flags ...string) (sample, error) {
-	s, err := open(peer, flags...)
+	s, err := connected(peer, conns, o.Topics, each, o.Wild, flags...)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: o.Topics, Each: each, Wild: o.Wild}); err != nil {
-		return nil, err
-	}
 	expected := o.N * conns * each / o.Topics
 	var sum answer
 	var cpu float64
@@ -189,14 +186,11 @@ func (r *runner) bursts(peer string, o order, conns, each int, flags ...string) 
 
 // once does something once, after a few messages that don't count.
 func (r *runner) once(peer string, conns int, o order, flags ...string) (sample, error) {
-	s, err := open(peer, flags...)
+	s, err := connected(peer, conns, 1, 1, false, flags...)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: 1, Each: 1}); err != nil {
-		return nil, err
-	}
 	warm := o
 	warm.N = 10
 	if _, _, err := s.measured(warm, 10*conns, 10); err != nil {
@@ -226,15 +220,12 @@ func (r *runner) idle(peer string) (sample, error) {
 }
 
 func (r *runner) slow(peer string) (sample, error) {
-	s, err := open(peer)
+	conns := r.of(500)
+	s, err := connected(peer, conns, 1, 1, false)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	conns := r.of(500)
-	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: 1, Each: 1}); err != nil {
-		return nil, err
-	}
 	few := order{Do: "paced", N: r.of(80), Rate: 40, Size: 16 << 10, Topics: 1}
 	if _, _, err := s.measured(few, few.N*conns, 10); err != nil { // it warms up
 		return nil, err
@@ -292,15 +283,12 @@ func (r *runner) deflate(peer string) (sample, error) {
 }
 
 func (r *runner) publishers(peer string) (sample, error) {
-	s, err := open(peer)
+	conns, n := r.of(1000), r.of(2000)
+	s, err := connected(peer, conns, 1, 1, false)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	conns, n := r.of(1000), r.of(2000)
-	if _, err := s.load.do(order{Do: "connect", N: conns, Topics: 1, Each: 1}); err != nil {
-		return nil, err
-	}
 	out := make(sample)
 	for i, g := range []int{1, 1, 2, 8} {
 		a, _, err := s.measured(order{Do: "burst", N: n, Size: 128, Topics: 1, Goroutines: g}, n*conns, 30)
@@ -320,16 +308,13 @@ func (r *runner) publishers(peer string) (sample, error) {
 }
 
 func (r *runner) polling(peer string) (sample, error) {
-	s, err := open(peer)
+	const prices = 50
+	viewers, changes := r.of(500), r.of(200)
+	s, err := connected(peer, viewers, prices, prices, false)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	const prices = 50
-	viewers, changes := r.of(500), r.of(200)
-	if _, err := s.load.do(order{Do: "connect", N: viewers, Topics: prices, Each: prices}); err != nil {
-		return nil, err
-	}
 	prime := order{Do: "paced", N: prices, Rate: 100, Size: 64, Topics: prices} // all have a value
 	if _, _, err := s.measured(prime, prices*viewers, 3); err != nil {
 		return nil, err
