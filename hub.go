@@ -21,20 +21,20 @@ import (
 // have, behind any middleware whose ResponseWriter can be hijacked. A Hub is safe for concurrent use.
 type Hub struct {
 	// Static after construction.
-	opts     HubOptions
-	limits   Limits
-	rows     *rows
-	log      *eventlog.Log
-	shards   []*shard
-	shardN   int
-	feed     *feed
-	presence presence
-	keys     keys
-	deflater *frame.Deflater
-	buffers  sync.Pool
-	lenders  lenders
-	begun    time.Time     // for age
-	ended    chan struct{} // closed when the hub has ended: readers in process read to the end
+	opts      HubOptions
+	limits    Limits
+	rows      *rows
+	log       *eventlog.Log
+	shards    []*shard
+	shardN    int
+	feed      *feed
+	presence  presence
+	keys      keys
+	deflater  *frame.Deflater
+	buffers   sync.Pool
+	wsReaders sync.Pool
+	begun     time.Time     // for age
+	ended     chan struct{} // closed when the hub has ended: readers in process read to the end
 
 	stats    counters
 	conns    atomic.Int64   // admitted, with those in their handshake

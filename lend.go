@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"runtime"
-	"sync"
 
 	"github.com/coder/websocket"
 
@@ -64,24 +63,14 @@ func (rd *wsReader) accepted(h *Hub, ws *websocket.Conn) {
 	ws.SetReadLimit(int64(min(h.limits.MessageBytes, math.MaxInt32)))
 }
 
-// lenders hold the readers that nobody has: those that inflate, and those that do not.
-type lenders struct{ plain, inflating sync.Pool }
-
-func (l *lenders) of(w *wireConn) *sync.Pool {
-	if w.deflates {
-		return &l.inflating
-	}
-	return &l.plain
-}
-
 // lend returns the reader of c; if it has none, one that nobody has.
 func (h *Hub) lend(c *Conn) (rd *wsReader, err error) {
 	if c.under.reader != nil {
 		return c.under.reader, nil
 	}
-	rd, ok := h.lenders.of(c.under).Get().(*wsReader)
+	rd, ok := h.wsReaders.Get().(*wsReader)
 	if !ok {
-		if rd, err = h.newReader(c.under.deflates); err != nil {
+		if rd, err = h.newReader(); err != nil {
 			return nil, err
 		}
 	}
@@ -89,24 +78,22 @@ func (h *Hub) lend(c *Conn) (rd *wsReader, err error) {
 	return rd, nil
 }
 
-// giveBack is for a connection that has read all there was.
+// giveBack is for a connection that has read all there was. Where messages may be compressed that can't be told: coder takes
+// the end of what is inflated for the end of a message, of which more may be to come.
 func (h *Hub) giveBack(w *wireConn) {
 	rd := w.reader
-	if rd == nil || rd.tied || !w.drained() {
+	if rd == nil || rd.tied || w.deflates || !w.drained() {
 		return
 	}
 	rd.conn, rd.wireConn, w.reader = nil, nil, nil
-	h.lenders.of(w).Put(rd)
+	h.wsReaders.Put(rd)
 }
 
 // newReader makes one for nobody. coder/websocket makes a Conn of a handshake only, so this is one.
-func (h *Hub) newReader(deflates bool) (*wsReader, error) {
+func (h *Hub) newReader() (*wsReader, error) {
 	r := &http.Request{Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{
 		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"bm9ib2R5IGlzIHRoZXJlIQ=="},
 	}}
-	if deflates {
-		r.Header["Sec-Websocket-Extensions"] = []string{"permessage-deflate; client_no_context_takeover; server_no_context_takeover"}
-	}
 	rd := new(wsReader)
 	ws, err := websocket.Accept(&handshake{rd: rd, header: make(http.Header)}, r, rd.options(h))
 	if err != nil {
