@@ -40,6 +40,7 @@ type app struct {
 	clients []*client
 	sizes   int
 	gentle  bool          // publishers wait for the witness, whom a small log would overtake
+	quiet   bool          // nobody publishes during the storm
 	storm   chan struct{} // closed when the publishers are to end
 	faults  atomic.Int64
 
@@ -234,9 +235,11 @@ func (a *app) run(storm func()) *row {
 		a.t.Fatal("the clients can't connect")
 	}
 	var publishers sync.WaitGroup
-	publishers.Go(func() { a.publisher(random(a.name + " server")) })
-	for _, c := range a.clients {
-		publishers.Go(func() { c.publisher(random(a.name + c.name)) })
+	if !a.quiet {
+		publishers.Go(func() { a.publisher(random(a.name + " server")) })
+		for _, c := range a.clients {
+			publishers.Go(func() { c.publisher(random(a.name + c.name)) })
+		}
 	}
 	storm()
 	close(a.storm)
