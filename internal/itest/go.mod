@@ -13,6 +13,7 @@ require (
 	github.com/gohotline/hotline v0.0.0
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/rs/zerolog v1.33.0
+	golang.org/x/sys v0.46.0
 )
 
 require (
@@ -57,7 +58,6 @@ require (
 	golang.org/x/crypto v0.53.0 // indirect
 	golang.org/x/net v0.56.0 // indirect
 	golang.org/x/sync v0.22.0 // indirect
-	golang.org/x/sys v0.46.0 // indirect
 	golang.org/x/text v0.40.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 	google.golang.org/protobuf v1.36.10 // indirect

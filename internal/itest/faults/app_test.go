@@ -39,6 +39,7 @@ type app struct {
 	hub     *hotline.Hub // that server code publishes at
 	clients []*client
 	sizes   int
+	gone    chan gone
 	gentle  bool          // publishers wait for the witness, whom a small log would overtake
 	quiet   bool          // nobody publishes during the storm
 	storm   chan struct{} // closed when the publishers are to end
@@ -55,6 +56,13 @@ type appOptions struct {
 	small  bool           // the log forgets
 	sizes  int            // of what server code publishes, at most; 0: 400
 	broker hotline.Broker // of hub; nil: none
+	gone   chan gone      // is told of each connection that ends; nil: nobody is
+}
+
+// gone is what OnDisconnect was told, and when.
+type gone struct {
+	at  time.Time
+	err error
 }
 
 // newApp starts a hub and its witness. The clients come with connect.
@@ -78,6 +86,9 @@ func newApp(t *testing.T, name string, o appOptions) *app {
 	a.opts = hotline.HubOptions{
 		Limits: limits, Topics: topics, Logger: slog.New(slog.DiscardHandler),
 		AuthorizeSubscribe: hotline.Allow(">"), AuthorizePublish: hotline.Allow(">"),
+	}
+	if a.gone = o.gone; a.gone != nil {
+		a.opts.OnDisconnect = func(_ context.Context, _ *hotline.Conn, err error) { a.gone <- gone{time.Now(), err} }
 	}
 	a.hub = a.newHub(o.broker)
 	for _, topic := range eventTopics { // so that the log knows exactly what each of them has lost
