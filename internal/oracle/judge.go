@@ -128,6 +128,7 @@ func (v *judge) closeHole() {
 	if v.hole = nil; h == nil {
 		return
 	}
+	v.o.counts.Missing += h.n
 	switch {
 	case h.n == 0 && (h.missed > 0 || !v.o.Lenient) && !v.o.untold(v.l.topic, v.cur):
 		v.fail(h.event, "false gap: nothing is missing")

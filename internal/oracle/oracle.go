@@ -45,7 +45,8 @@ type Oracle struct {
 type Counts struct {
 	Attempted, Accepted, Stored int // messages
 	Delivered                   int // to all subscriptions together
-	Gaps, Missed                int // as the judge has seen them: zero before Verdict
+	Gaps, Missed                int // what subscribers were told of, and what they were told is missing: zero before Verdict
+	Missing                     int // what is, of what they were told: zero before Verdict, and not over a restart
 }
 
 // String leaves out what only who publishes over a network needs: which publishes were not answered.

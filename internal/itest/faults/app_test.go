@@ -48,6 +48,7 @@ type app struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	received map[string]bool // by the witness, by data
+	hung     bool            // something has not come in all the time that there was
 }
 
 // appOptions says what is not as always.
@@ -174,15 +175,15 @@ func (a *app) change(f func()) {
 	a.changed.Broadcast()
 }
 
-// await waits until ok, which is called with mu held whenever something has changed, and reports whether it ever was.
+// await waits until ok, which is called with mu held whenever something has changed, and reports whether it ever was. Once
+// something has hung nothing is waited for any more.
 func (a *app) await(ok func() bool) bool {
-	over := false
-	timer := time.AfterFunc(patience, func() { a.change(func() { over = true }) })
+	timer := time.AfterFunc(patience, func() { a.change(func() { a.hung = true }) })
 	defer timer.Stop()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for !ok() {
-		if over {
+		if a.hung {
 			return false
 		}
 		a.changed.Wait()
@@ -266,7 +267,7 @@ func (a *app) run(storm func()) *row {
 func (a *app) calm() {
 	a.t.Helper()
 	if !a.await(a.confirmed) {
-		a.o.Fail("not everybody has come back: %s", a.waiting(""))
+		a.o.Fail("not everybody has come back")
 	}
 	for _, topic := range eventTopics {
 		a.publish(topic, lastOf(topic))
@@ -286,6 +287,8 @@ func (a *app) calm() {
 		truth[m.Topic] = string(m.Data)
 	}
 	if !a.await(func() bool { return len(a.wrongState(truth)) == 0 }) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		for _, f := range a.wrongState(truth) {
 			a.o.Fail("State: %s", f)
 		}

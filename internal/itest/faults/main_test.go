@@ -40,9 +40,9 @@ func TestMain(m *testing.M) {
 
 // configure reads what make faults says.
 func configure() (err error) {
-	if s := os.Getenv("FAULTS_TIME"); s != "" {
+	if s := os.Getenv("HOTLINE_FAULTS"); s != "" {
 		if length, err = time.ParseDuration(s); err != nil {
-			return fmt.Errorf("FAULTS_TIME: %w", err)
+			return fmt.Errorf("HOTLINE_FAULTS: %w", err)
 		}
 	}
 	if s := os.Getenv("HOTLINE_SEED"); s != "" {

@@ -142,8 +142,13 @@ func startProxy(t *testing.T, kind proxyKind, secure bool, hubs ...string) *prox
 		p.cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
+		p.cmd.Process.Signal(syscall.SIGTERM) // it ends its workers, and waits for them
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+			<-ended
+		}
 		if t.Failed() {
 			log, _ := os.ReadFile(filepath.Join(p.dir, "error.log"))
 			t.Logf("%s: %s%s", kind.name, &out, log)
