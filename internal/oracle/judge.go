@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gohotline/hotline/internal/pattern"
 )
@@ -56,12 +57,12 @@ func (v *judge) fail(i int, format string, args ...any) {
 
 // before shows what led to an event.
 func (v *judge) before(i int) string {
-	s := ""
+	var s strings.Builder
 	for j := max(0, i-8); j <= i && j < len(v.l.events); j++ {
 		e := v.l.events[j]
-		s += fmt.Sprintf("\n\t%s %d %s %s", [...]string{"begin", "resume", "message", "gap", "at", "ok"}[e.kind], e.seq, e.topic, e.cause)
+		fmt.Fprintf(&s, "\n\t%s %d %s %s", [...]string{"begin", "resume", "message", "gap", "at", "ok"}[e.kind], e.seq, e.topic, e.cause)
 	}
-	return s
+	return s.String()
 }
 
 func (v *judge) judge(l *Sub) {
