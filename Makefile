@@ -19,6 +19,8 @@ FUZZTIME ?= 10s
 # How long the torture goes on, and from which seed: none is another each time.
 TORTURE_TIME ?= 1m
 SEED         ?=
+# How long each storm of make faults goes on; SEED is its seed, too.
+FAULTS_TIME ?= 5s
 # Which benchmarks run.
 BENCH ?= .
 # How often each sample of bench-peers is taken, and which workloads; none are all.
@@ -73,6 +75,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 torture: ## Put hub and clients under every fault for TORTURE_TIME (1m), from SEED on; SABOTAGE=1 must make it fail
 	HOTLINE_TORTURE='$(TORTURE_TIME)' HOTLINE_SEED='$(SEED)' HOTLINE_SABOTAGE='$(SABOTAGE)' \
 		$(GO) test -race -count=1 -timeout 0 -run '^TestTorture$$' -v .
+
+.PHONY: faults
+faults: ## Put hub and clients behind toxiproxy, nginx, haproxy and a bad network, FAULTS_TIME (5s) each, from SEED; writes internal/itest/faults.md
+	cd internal/itest; HOTLINE_TABLE=1 HOTLINE_FAULTS='$(FAULTS_TIME)' HOTLINE_SEED='$(SEED)' $(GO) test -count=1 -timeout 0 ./faults
 
 .PHONY: bench
 bench: ## Run the benchmarks that match BENCH

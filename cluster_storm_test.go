@@ -9,11 +9,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gohotline/hotline/internal/oracle"
 )
 
 // publishAt publishes at one of the hubs as server code does that tries again until it knows that it was stored.
-func (o *oracle) publishAt(w *world, topic, data string) {
-	o.attempt(topic, data)
+func publishAt(o *oracle.Oracle, w *world, topic, data string) {
+	o.Attempt(topic, data)
 	p, err := w.hub.publication(topic, []byte(data))
 	if err != nil {
 		panic(err)
@@ -22,7 +24,7 @@ func (o *oracle) publishAt(w *world, topic, data string) {
 	for {
 		pos, _, err := w.hub.store(context.Background(), p)
 		if err == nil {
-			o.accepted(topic, data, pos.String())
+			o.Accepted(topic, data, pos.String())
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -41,8 +43,8 @@ type clusterStorm struct {
 func newClusterStorm(t *testing.T, n int, o TestStoreOptions, l Limits) *clusterStorm {
 	l.PublishRate = -1
 	c := newCluster(t, n, o, &HubOptions{Limits: l, Topics: stormTopics})
-	s := &storm{t: t, w: c.world, o: newOracle(), length: 20 * time.Second, pause: 200 * time.Millisecond, sizes: 400}
-	s.o.hollow = true
+	s := &storm{t: t, w: c.world, o: oracle.New(), length: 20 * time.Second, pause: 200 * time.Millisecond, sizes: 400}
+	s.o.Hollow = true
 	return &clusterStorm{storm: s, c: c}
 }
 
@@ -88,7 +90,7 @@ func (s *clusterStorm) one(w *world, name string, rng *rand.Rand) {
 		}
 	default:
 		topic := eventTopics[min(rng.IntN(len(eventTopics)), rng.IntN(len(eventTopics)))]
-		s.o.publishAt(w, topic, fmt.Sprintf("%q", name+pad))
+		publishAt(s.o, w, topic, fmt.Sprintf("%q", name+pad))
 	}
 }
 
@@ -153,7 +155,7 @@ func (s *clusterStorm) run(seed uint64, publishers, clients int) {
 	}
 	time.Sleep(time.Second)
 	for i, topic := range eventTopics {
-		s.o.publishAt(s.c.worlds[i%len(s.c.worlds)], topic, fmt.Sprintf(`"last of %s"`, topic))
+		publishAt(s.o, s.c.worlds[i%len(s.c.worlds)], topic, fmt.Sprintf(`"last of %s"`, topic))
 	}
 	s.settle()
 	for _, c := range s.clients {
@@ -167,12 +169,12 @@ func TestClusterNoSilentLoss(t *testing.T) {
 	bubbles(t, 24, func(t *testing.T, seed uint64) {
 		s := newClusterStorm(t, 2+int(seed%2), TestStoreOptions{CarryAll: seed%4 < 2}, Limits{LogBytes: 64 << 10, WindowBytes: 4 << 10 << (seed % 3)})
 		s.faults, s.losses = true, true
-		if s.o.lenient = seed%3 == 0; !s.o.lenient {
+		if s.o.Lenient = seed%3 == 0; !s.o.Lenient {
 			s.hold()
 		}
 		s.run(seed, 3, 4)
 		s.judge()
-		t.Logf("%d stored, %d delivered, %d gaps, %d missed", len(s.o.stored), s.o.delivered, s.o.gaps, s.o.missed)
+		t.Log(s.o.Counts())
 	})
 }
 
@@ -181,11 +183,11 @@ func TestClusterNoSilentLoss(t *testing.T) {
 func TestClusterLateLoss(t *testing.T) {
 	bubbles(t, 12, func(t *testing.T, seed uint64) {
 		s := newClusterStorm(t, 2, TestStoreOptions{CarryAll: seed%4 < 2}, Limits{LogBytes: 4 << 20})
-		s.faults, s.losses, s.late, s.o.lenient = true, true, true, true
+		s.faults, s.losses, s.late, s.o.Lenient = true, true, true, true
 		s.c.only.Store(0)
 		s.run(seed, 3, 4)
 		s.judge()
-		t.Logf("%d stored, %d delivered, %d gaps, %d missed", len(s.o.stored), s.o.delivered, s.o.gaps, s.o.missed)
+		t.Log(s.o.Counts())
 	})
 }
 
@@ -197,10 +199,10 @@ func TestClusterNoGapWithoutLoss(t *testing.T) {
 		s.faults = true
 		s.run(seed, 3, 4)
 		s.judge()
-		if s.o.gaps > 0 {
-			t.Errorf("%d gaps", s.o.gaps)
+		if n := s.o.Counts().Gaps; n > 0 {
+			t.Errorf("%d gaps", n)
 		}
-		t.Logf("%d stored, %d delivered", len(s.o.stored), s.o.delivered)
+		t.Log(s.o.Counts())
 	})
 }
 
@@ -214,7 +216,7 @@ func TestClusterQuiet(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		for i := range 50 {
-			s.o.publishAt(s.c.worlds[i%3], "chat.a", fmt.Sprintf(`"%d"`, i))
+			publishAt(s.o, s.c.worlds[i%3], "chat.a", fmt.Sprintf(`"%d"`, i))
 			if i%3 == 0 {
 				c.closeWS()
 				time.Sleep(400 * time.Millisecond)
@@ -224,8 +226,8 @@ func TestClusterQuiet(t *testing.T) {
 		s.settle()
 		c.stop()
 		s.judge()
-		if s.o.gaps > 0 || s.o.delivered != 3*50 {
-			t.Errorf("%d gaps, %d delivered", s.o.gaps, s.o.delivered)
+		if n := s.o.Counts(); n.Gaps > 0 || n.Delivered != 3*50 {
+			t.Error(n)
 		}
 	})
 }

@@ -86,11 +86,11 @@ func TestOracleFails(t *testing.T) {
 				c.subscribe("chat.*", "", 0)
 				time.Sleep(time.Second)
 				for i := range 100 {
-					s.o.publish(s.w, "chat.a", fmt.Sprintf(`"%d"`, i))
+					publishFor(s.o, s.w, "chat.a", fmt.Sprintf(`"%d"`, i))
 				}
 				time.Sleep(time.Second)
 				c.stop()
-				if v := strings.Join(s.o.verdict(), "\n"); !strings.Contains(v, tt.want) {
+				if v := strings.Join(s.o.Verdict(), "\n"); !strings.Contains(v, tt.want) {
 					t.Errorf("the oracle says %q", v)
 				}
 			})

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gohotline/hotline/internal/oracle"
 )
 
 // seeds returns how many runs there are and the first seed. HOTLINE_SEED=n repeats run n alone; HOTLINE_RUNS=n makes n
@@ -58,7 +60,7 @@ func bubbles(t *testing.T, normal int, f func(t *testing.T, seed uint64)) {
 type storm struct {
 	t       *testing.T
 	w       *world
-	o       *oracle
+	o       *oracle.Oracle
 	clients []*strict
 	faults  bool
 	length  time.Duration
@@ -95,7 +97,7 @@ func (s *storm) publisher(n int, rng *rand.Rand) {
 	for i := 0; time.Now().Before(end); {
 		for range 1 + rng.IntN(40) {
 			i++
-			s.one(fmt.Sprintf("p%d-%d", n, i), rng, func(topic, data string) { s.o.publish(s.w, topic, data) })
+			s.one(fmt.Sprintf("p%d-%d", n, i), rng, func(topic, data string) { publishFor(s.o, s.w, topic, data) })
 		}
 		time.Sleep(time.Duration(rng.Int64N(int64(s.pause))))
 	}
@@ -224,7 +226,7 @@ func (s *storm) run(seed uint64, publishers, clients int) {
 // judge reports every broken promise.
 func (s *storm) judge() {
 	s.t.Helper()
-	for _, f := range s.o.verdict() {
+	for _, f := range s.o.Verdict() {
 		s.t.Error(f)
 	}
 }
@@ -247,13 +249,13 @@ func (s *storm) settle() {
 		}
 		for _, sub := range c.subs {
 			for topic, data := range truth {
-				if have := sub.values[topic].data; Match(sub.topic, topic) && have != data {
+				if have := sub.values[topic].Data; Match(sub.topic, topic) && have != data {
 					s.t.Errorf("%s: %q has %.40q for %s, the value is %.40q", c.name, sub.topic, have, topic, data)
 				}
 			}
 			for topic, v := range sub.values {
-				if _, ok := truth[topic]; !ok && v.data != "" {
-					s.t.Errorf("%s: %q has %.40q for %s, which has no value", c.name, sub.topic, v.data, topic)
+				if _, ok := truth[topic]; !ok && v.Data != "" {
+					s.t.Errorf("%s: %q has %.40q for %s, which has no value", c.name, sub.topic, v.Data, topic)
 				}
 			}
 		}
@@ -263,7 +265,7 @@ func (s *storm) settle() {
 func newStorm(t *testing.T, l Limits) *storm {
 	l.PublishRate = -1
 	w := newWorld(t, &HubOptions{Limits: l, Topics: stormTopics})
-	return &storm{t: t, w: w, o: newOracle(), length: 20 * time.Second, pause: 200 * time.Millisecond, sizes: 400}
+	return &storm{t: t, w: w, o: oracle.New(), length: 20 * time.Second, pause: 200 * time.Millisecond, sizes: 400}
 }
 
 // Under seeded faults and with a log that is far too small nothing is lost without a gap, nothing is repeated or out of
@@ -276,12 +278,12 @@ func TestP2NoSilentLoss(t *testing.T) {
 		}
 		s := newStorm(t, l)
 		s.faults = true
-		if s.o.lenient = seed%3 == 0; !s.o.lenient {
+		if s.o.Lenient = seed%3 == 0; !s.o.Lenient {
 			s.holdTopics()
 		}
 		s.run(seed, 3, 4)
 		s.judge()
-		t.Logf("%d stored, %d delivered, %d gaps, %d missed", len(s.o.stored), s.o.delivered, s.o.gaps, s.o.missed)
+		t.Log(s.o.Counts())
 	})
 }
 
@@ -292,8 +294,8 @@ func TestP2NoGapWithoutLoss(t *testing.T) {
 		s.faults = true
 		s.run(seed, 3, 4)
 		s.judge()
-		if s.o.gaps > 0 {
-			t.Errorf("%d gaps", s.o.gaps)
+		if n := s.o.Counts().Gaps; n > 0 {
+			t.Errorf("%d gaps", n)
 		}
 	})
 }
@@ -304,8 +306,8 @@ func TestP2NoFaultNoGap(t *testing.T) {
 		s := newStorm(t, Limits{LogBytes: 256 << 10})
 		s.run(seed, 3, 4)
 		s.judge()
-		if s.o.gaps > 0 {
-			t.Errorf("%d gaps", s.o.gaps)
+		if n := s.o.Counts().Gaps; n > 0 {
+			t.Errorf("%d gaps", n)
 		}
 	})
 }

@@ -39,7 +39,7 @@ func TestP1Order(t *testing.T) {
 			wg.Go(func() {
 				for i := range each {
 					pad := strings.Repeat("x", (p*37+i*11)%300)
-					s.o.publish(s.w, topics[(p+i)%len(topics)], fmt.Sprintf(`"%d %d %s"`, p, i, pad))
+					publishFor(s.o, s.w, topics[(p+i)%len(topics)], fmt.Sprintf(`"%d %d %s"`, p, i, pad))
 					if i%100 == 99 {
 						time.Sleep(time.Second) // so that there are bursts, and calms in which everybody is live again
 						s.clients[(p+i/100)%len(s.clients)].link.Cut()
@@ -53,8 +53,8 @@ func TestP1Order(t *testing.T) {
 			c.stop()
 		}
 		s.judge()
-		if s.o.gaps > 0 {
-			t.Errorf("%d gaps", s.o.gaps)
+		if n := s.o.Counts().Gaps; n > 0 {
+			t.Errorf("%d gaps", n)
 		}
 
 		next := make(map[string]int) // by publisher and topic

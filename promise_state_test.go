@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gohotline/hotline/internal/oracle"
 	"github.com/gohotline/hotline/internal/wire"
 )
 
@@ -24,7 +25,7 @@ func TestP8StateConverges(t *testing.T) {
 			Limits: Limits{WindowBytes: 2 << 10 << (seed % 4)},
 			Topics: map[string]TopicOptions{"price.>": {Delivery: State}, "price.old.*": {Delivery: State, MaxAge: 3 * time.Second}},
 		})
-		s := &storm{t: t, w: w, o: newOracle(), faults: true, length: 20 * time.Second}
+		s := &storm{t: t, w: w, o: oracle.New(), faults: true, length: 20 * time.Second}
 		var topics []string
 		for i := range 30 {
 			topics = append(topics, fmt.Sprintf("price.%s.%d", []string{"eu", "us", "old"}[i%3], i))
@@ -157,7 +158,7 @@ func TestStateCleared(t *testing.T) {
 func TestStateReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, &HubOptions{Topics: prices, Limits: Limits{WriteTimeout: time.Hour, PingInterval: time.Hour}})
-		s := &storm{t: t, w: w, o: newOracle()}
+		s := &storm{t: t, w: w, o: oracle.New()}
 		w.publish("price.a", 1)
 		w.publish("price.b", 1)
 		c := newStrict(w, s.o, "client")
@@ -187,7 +188,7 @@ func TestStateReset(t *testing.T) {
 		c.link.Heal()
 		s.settle()
 		c.stop()
-		if resets != 1 || sub.values["price.a"].data != "" || c.dials != 1 {
+		if resets != 1 || sub.values["price.a"].Data != "" || c.dials != 1 {
 			t.Errorf("%d resets, %d dials, %v", resets, c.dials, sub.values)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/gohotline/hotline/internal/memnet"
+	"github.com/gohotline/hotline/internal/oracle"
 	"github.com/gohotline/hotline/internal/pattern"
 	"github.com/gohotline/hotline/internal/wire"
 )
@@ -21,7 +22,7 @@ import (
 type strict struct {
 	// Static after construction.
 	w    *world
-	o    *oracle
+	o    *oracle.Oracle
 	name string
 	link *memnet.Link
 	done chan struct{} // closed when run has ended
@@ -53,14 +54,9 @@ type strictSub struct {
 	ending bool   // unsub was sent: what comes is dropped
 	remove bool   // and it is over then; otherwise it was parked
 
-	log    *subLog
-	values map[string]value
+	log    *oracle.Sub
+	values map[string]oracle.Value
 	shown  map[string]bool // topics that were shown since State began again
-}
-
-type value struct {
-	rev  uint64
-	data string
 }
 
 type strictPub struct {
@@ -70,7 +66,7 @@ type strictPub struct {
 }
 
 // newStrict starts a client. It runs until stop.
-func newStrict(w *world, o *oracle, name string) *strict {
+func newStrict(w *world, o *oracle.Oracle, name string) *strict {
 	c := &strict{w: w, o: o, name: name, link: w.net.Link(), done: make(chan struct{}), life: 35 * time.Second}
 	w.t.Cleanup(c.stop)
 	go c.run()
@@ -129,10 +125,10 @@ func (c *strict) session() {
 		}
 		f, err := wire.DecodeServer(msg, typ == websocket.MessageBinary)
 		if err != nil {
-			c.o.fail("%s: %q: %v", c.name, msg, err)
+			c.o.Fail("%s: %q: %v", c.name, msg, err)
 		}
 		if first != (f.Op == "welcome") && f.Op != "bye" {
-			c.o.fail("%s: %q as the first frame", c.name, msg)
+			c.o.Fail("%s: %q as the first frame", c.name, msg)
 		}
 		c.mu.Lock()
 		list := []*wire.ServerFrame{&f}
@@ -169,7 +165,7 @@ func (c *strict) request(s *strictSub, op string) string {
 	s.shown = make(map[string]bool)
 	r := fmt.Sprintf(`{%s"sub":%d,"topic":%q`, op, s.num, s.topic)
 	if s.fresh {
-		s.log.begin(s.after, s.replay)
+		s.log.Begin(s.after, s.replay)
 		if s.after != "" {
 			r += fmt.Sprintf(`,"after":%q`, s.after)
 		}
@@ -177,7 +173,7 @@ func (c *strict) request(s *strictSub, op string) string {
 			r += fmt.Sprintf(`,"replay":%d`, s.replay)
 		}
 	} else {
-		s.log.resume(s.own)
+		s.log.Resume(s.own)
 		r += fmt.Sprintf(`,"after":%q`, s.own)
 	}
 	return r + "}"
@@ -217,7 +213,7 @@ func (c *strict) find(num int64) *strictSub {
 func (c *strict) handle(f *wire.ServerFrame) {
 	s := c.find(f.Sub)
 	if s == nil && f.Sub != 0 {
-		c.o.fail("%s: %s for a number that is not used", c.name, brief(*f))
+		c.o.Fail("%s: %s for a number that is not used", c.name, brief(*f))
 		return
 	}
 	switch f.Op {
@@ -246,22 +242,22 @@ func (c *strict) handle(f *wire.ServerFrame) {
 		}
 		c.advance(f, nil)
 		if s.joined {
-			c.o.fail("%s: a second ok for %d", c.name, s.num)
+			c.o.Fail("%s: a second ok for %d", c.name, s.num)
 		}
 		if s.joined = true; s.ending {
 			return
 		}
 		s.fresh, s.own = false, ""
-		s.log.ok(f.At)
+		s.log.OK(f.At)
 		s.prune()
 	case "err":
 		if i := slices.IndexFunc(c.waiting, func(p *strictPub) bool { return p.ref == f.Ref }); f.HasRef && f.Again && i >= 0 {
 			c.waiting[i].refused = true
 			return
 		}
-		c.o.fail("%s: %+v", c.name, *f)
+		c.o.Fail("%s: %+v", c.name, *f)
 	default:
-		c.o.fail("%s: unknown op %q", c.name, f.Op)
+		c.o.Fail("%s: unknown op %q", c.name, f.Op)
 	}
 }
 
@@ -270,7 +266,7 @@ func (c *strict) advance(f *wire.ServerFrame, except []int64) {
 	c.pos = f.At
 	for _, s := range c.subs {
 		if s.joined && !s.ending && !slices.Contains(except, s.num) {
-			s.log.at(f.At, brief(*f))
+			s.log.At(f.At, brief(*f))
 		}
 	}
 }
@@ -278,23 +274,23 @@ func (c *strict) advance(f *wire.ServerFrame, except []int64) {
 func (c *strict) gap(f *wire.ServerFrame, s *strictSub) {
 	if s != nil { // it concerns this one alone, which has not joined
 		if s.joined || len(f.Subs) != 1 || f.Subs[0] != s.num {
-			c.o.fail("%s: a tagged %s", c.name, brief(*f))
+			c.o.Fail("%s: a tagged %s", c.name, brief(*f))
 		}
 		if !s.ending {
 			s.own, s.fresh = f.At, false
-			s.log.gap(f.At, f.Missed, f.Cause)
+			s.log.Gap(f.At, f.Missed, f.Cause)
 		}
 		return
 	}
 	if len(f.Subs) == 0 {
-		c.o.fail("%s: a gap for nobody", c.name)
+		c.o.Fail("%s: a gap for nobody", c.name)
 	}
 	for _, n := range f.Subs {
 		switch s := c.find(n); {
 		case s == nil || !s.joined:
-			c.o.fail("%s: %s, but %d has not joined", c.name, brief(*f), n)
+			c.o.Fail("%s: %s, but %d has not joined", c.name, brief(*f), n)
 		case !s.ending:
-			s.log.gap(f.At, f.Missed, f.Cause)
+			s.log.Gap(f.At, f.Missed, f.Cause)
 		}
 	}
 	c.advance(f, f.Subs)
@@ -303,7 +299,7 @@ func (c *strict) gap(f *wire.ServerFrame, s *strictSub) {
 func (c *strict) ended(f *wire.ServerFrame, s *strictSub) {
 	switch {
 	case f.Code != "" && !f.Again || f.Code == "" && !s.ending:
-		c.o.fail("%s: %s", c.name, brief(*f))
+		c.o.Fail("%s: %s", c.name, brief(*f))
 	case s.ending && s.remove:
 		c.subs = slices.DeleteFunc(c.subs, func(o *strictSub) bool { return o == s })
 		return
@@ -318,7 +314,7 @@ func (c *strict) ended(f *wire.ServerFrame, s *strictSub) {
 func (c *strict) message(f *wire.ServerFrame, s *strictSub) {
 	if s != nil {
 		if s.joined {
-			c.o.fail("%s: %s, tagged, after its ok", c.name, brief(*f))
+			c.o.Fail("%s: %s, tagged, after its ok", c.name, brief(*f))
 		}
 		if s.ending {
 			return
@@ -342,14 +338,14 @@ func (c *strict) message(f *wire.ServerFrame, s *strictSub) {
 		}
 	}
 	if !found && f.ID+f.Rev != "" { // a signal may come while the subscription still joins
-		c.o.fail("%s: %s, but nobody is subscribed to that", c.name, brief(*f))
+		c.o.Fail("%s: %s, but nobody is subscribed to that", c.name, brief(*f))
 	}
 }
 
 func (c *strict) deliver(s *strictSub, f *wire.ServerFrame) {
 	switch {
 	case f.ID != "":
-		s.log.message(f.Topic, f.ID, string(f.Data))
+		s.log.Message(f.Topic, f.ID, string(f.Data))
 	case f.Rev != "":
 		s.value(c, f)
 	}
@@ -357,27 +353,27 @@ func (c *strict) deliver(s *strictSub, f *wire.ServerFrame) {
 
 // value takes a State value. One that it has already is dropped; one that is older must not come.
 func (s *strictSub) value(c *strict, f *wire.ServerFrame) {
-	v := value{s.log.seqOf(f.Rev), string(f.Data)}
+	v := oracle.Value{Rev: s.log.SeqOf(f.Rev), Data: string(f.Data)}
 	if f.Gone {
-		v.data = ""
+		v.Data = ""
 	}
 	old, ok := s.values[f.Topic]
 	s.shown[f.Topic] = true
-	if ok && v.rev < old.rev && !c.o.hollow { // another hub may lag behind
-		c.o.fail("%s: %s has rev %d after %d", c.name, brief(*f), v.rev, old.rev)
+	if ok && v.Rev < old.Rev && !c.o.Hollow { // another hub may lag behind
+		c.o.Fail("%s: %s has rev %d after %d", c.name, brief(*f), v.Rev, old.Rev)
 	}
 	if s.values == nil {
-		s.values = make(map[string]value)
+		s.values = make(map[string]oracle.Value)
 	}
 	s.values[f.Topic] = v
-	c.o.stateSeen(f.Topic, v)
+	c.o.StateSeen(f.Topic, v)
 }
 
 // prune drops what was not among the present values, now that all have come.
 func (s *strictSub) prune() {
 	for topic, v := range s.values {
 		if !s.shown[topic] {
-			s.values[topic] = value{v.rev, ""}
+			s.values[topic] = oracle.Value{Rev: v.Rev}
 		}
 	}
 }
@@ -386,12 +382,12 @@ func (c *strict) answered(f *wire.ServerFrame) {
 	i := slices.IndexFunc(c.waiting, func(p *strictPub) bool { return p.ref == f.Ref })
 	first := slices.IndexFunc(c.waiting, func(p *strictPub) bool { return !p.refused })
 	if i != first || i < 0 {
-		c.o.fail("%s: answer %d is for the %dth that waits", c.name, f.Ref, i)
+		c.o.Fail("%s: answer %d is for the %dth that waits", c.name, f.Ref, i)
 		return
 	}
 	p := c.waiting[i]
 	c.waiting = slices.Delete(c.waiting, i, i+1)
-	c.o.accepted(p.topic, p.data, f.ID)
+	c.o.Accepted(p.topic, p.data, f.ID)
 }
 
 // What a test does with it.
@@ -400,8 +396,8 @@ func (c *strict) subscribe(topic, after string, replay int) *strictSub {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &strictSub{topic: topic, after: after, replay: replay, fresh: true}
-	s.log = c.o.newSub(c.name, topic)
-	s.log.state = !c.w.hub.rows.events(topic)
+	s.log = c.o.Sub(c.name, topic)
+	s.log.State = !c.w.hub.rows.events(topic)
 	c.subs = append(c.subs, s)
 	if c.ws != nil {
 		c.send("%s", c.request(s, `"op":"sub",`))
@@ -420,7 +416,7 @@ func (c *strict) unsubscribe(s *strictSub, park bool) {
 		s.own = c.pos
 	}
 	if s.ending, s.remove = true, !park; !park {
-		s.log.finished = true
+		s.log.Finish()
 	}
 	if c.ws != nil && s.num != 0 {
 		c.send(`{"op":"unsub","sub":%d}`, s.num)
@@ -437,7 +433,7 @@ func (c *strict) publish(topic, data, key string) {
 	c.ref++
 	p := &strictPub{ref: c.ref, topic: topic, data: data, key: key}
 	c.waiting = append(c.waiting, p)
-	c.o.attempt(topic, data)
+	c.o.Attempt(topic, data)
 	c.sendPub(p)
 }
 

@@ -20,8 +20,8 @@ func TestTortureWithoutFaults(t *testing.T) {
 			for _, f := range tt.run(seed) {
 				t.Error(f)
 			}
-			if tt.o.gaps > 0 || tt.o.delivered == 0 {
-				t.Errorf("%d gaps among %d messages", tt.o.gaps, tt.o.delivered)
+			if n := tt.o.Counts(); n.Gaps > 0 || n.Delivered == 0 {
+				t.Error(n)
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gohotline/hotline/internal/memnet"
+	"github.com/gohotline/hotline/internal/oracle"
 	"github.com/gohotline/hotline/internal/wire"
 )
 
@@ -86,9 +87,9 @@ func (s *strictSubject) holds(truth map[string]string) (failures []string) {
 	for _, sub := range s.subs {
 		have := make(map[string]string)
 		for topic, v := range sub.values {
-			have[topic] = v.data
+			have[topic] = v.Data
 		}
-		failures = append(failures, wrongState(s.name, sub.topic, have, truth)...)
+		failures = append(failures, oracle.WrongState(s.name, sub.topic, have, truth)...)
 	}
 	return failures
 }
@@ -112,7 +113,7 @@ type clientSubject struct {
 
 type clientSub struct {
 	topic string
-	log   *subLog
+	log   *oracle.Sub
 	end   context.CancelFunc
 
 	// Guarded by clientSubject.mu.
@@ -141,7 +142,7 @@ func (c *clientSubject) stop() {
 	c.cancel()
 	c.loops.Wait()
 	if err := c.client.Close(); err != nil {
-		c.tt.o.fail("%s: Close: %v", c.name, err)
+		c.tt.o.Fail("%s: Close: %v", c.name, err)
 	}
 }
 
@@ -152,8 +153,8 @@ func (c *clientSubject) subscribe(topic string, rng *rand.Rand) {
 		return
 	}
 	ctx, end := context.WithCancel(c.ctx)
-	s := &clientSub{topic: topic, log: c.tt.o.newSub(c.name, topic), end: end, values: make(map[string]string)}
-	s.log.state = !c.tt.w.hub.rows.events(topic)
+	s := &clientSub{topic: topic, log: c.tt.o.Sub(c.name, topic), end: end, values: make(map[string]string)}
+	s.log.State = !c.tt.w.hub.rows.events(topic)
 	c.subs = append(c.subs, s)
 	slow := 0
 	if rng != nil && rng.IntN(3) == 0 {
@@ -164,11 +165,11 @@ func (c *clientSubject) subscribe(topic string, rng *rand.Rand) {
 
 // loop reads a subscription until ctx ends. If it is slow it takes a rest after one in so many messages.
 func (c *clientSubject) loop(ctx context.Context, s *clientSub, rng *rand.Rand, slow int) {
-	s.log.begin("", 0)
+	s.log.Begin("", 0)
 	sub, err := c.client.Subscribe(ctx, s.topic, nil)
 	if err != nil {
 		if ctx.Err() == nil {
-			c.tt.o.fail("%s: Subscribe %s: %v", c.name, s.topic, err)
+			c.tt.o.Fail("%s: Subscribe %s: %v", c.name, s.topic, err)
 		}
 		return
 	}
@@ -178,7 +179,7 @@ func (c *clientSubject) loop(ctx context.Context, s *clientSub, rng *rand.Rand, 
 	for m, err := range sub.Messages(ctx) {
 		if err != nil {
 			if !errors.Is(err, context.Canceled) {
-				c.tt.o.fail("%s: %s ended: %v", c.name, s.topic, err)
+				c.tt.o.Fail("%s: %s ended: %v", c.name, s.topic, err)
 			}
 			return
 		}
@@ -202,16 +203,16 @@ func (c *clientSubject) take(s *clientSub, m *Message, missed int) bool {
 		}
 		return false
 	}
-	s.log.beginsBefore(m.ID)
+	s.log.BeginsBefore(m.ID)
 	if missed > 0 {
-		s.log.missing(m.ID, missed)
+		s.log.Missing(m.ID, missed)
 	}
 	c.mu.Lock()
 	lost := c.losing && m.Topic == "chat.a" && missed == 0
 	c.losing = c.losing && !lost
 	c.mu.Unlock()
 	if !lost {
-		s.log.message(m.Topic, m.ID, string(m.Data))
+		s.log.Message(m.Topic, m.ID, string(m.Data))
 	}
 	return true
 }
@@ -219,24 +220,10 @@ func (c *clientSubject) take(s *clientSub, m *Message, missed int) bool {
 // confirm notes that what is published from now on is to be read. Where the subscription began it may not know: what
 // came before its ok, while it was being sent State, is to be read too.
 func (c *clientSubject) confirm(s *clientSub) {
-	s.log.ok(c.tt.head())
+	s.log.OK(c.tt.head())
 	c.mu.Lock()
 	s.confirmed = true
 	c.mu.Unlock()
-}
-
-// beginsBefore moves the beginning of a subscription to before its first event, if that is earlier.
-func (l *subLog) beginsBefore(id string) {
-	l.o.mu.Lock()
-	defer l.o.mu.Unlock()
-	if seq := l.o.seqOf(id); len(l.events) == 2 && seq <= l.events[1].seq {
-		l.events[1].seq = seq - 1
-	}
-}
-
-// missing notes that messages just before one are missing.
-func (l *subLog) missing(before string, n int) {
-	l.add(seen{kind: seenGap, seq: l.seqOf(before) - 1, missed: uint64(n)})
 }
 
 func (c *clientSubject) unsubscribe(rng *rand.Rand) {
@@ -248,9 +235,7 @@ func (c *clientSubject) unsubscribe(rng *rand.Rand) {
 	i := rng.IntN(len(c.subs))
 	s := c.subs[i]
 	c.subs = slices.Delete(c.subs, i, i+1)
-	c.tt.o.mu.Lock()
-	s.log.finished = true
-	c.tt.o.mu.Unlock()
+	s.log.Finish()
 	s.end()
 }
 
@@ -258,11 +243,11 @@ func (c *clientSubject) publish(topic, data string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.publishing++
-	c.tt.o.attempt(topic, data)
+	c.tt.o.Attempt(topic, data)
 	c.loops.Go(func() {
 		err := c.client.Publish(c.ctx, topic, []byte(data))
 		if err != nil && !errors.Is(err, ErrUncertain) && c.ctx.Err() == nil {
-			c.tt.o.fail("%s: Publish %s: %v", c.name, topic, err)
+			c.tt.o.Fail("%s: Publish %s: %v", c.name, topic, err)
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -294,7 +279,7 @@ func (c *clientSubject) holds(truth map[string]string) (failures []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.subs {
-		failures = append(failures, wrongState(c.name, s.topic, s.values, truth)...)
+		failures = append(failures, oracle.WrongState(c.name, s.topic, s.values, truth)...)
 	}
 	return failures
 }

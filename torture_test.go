@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gohotline/hotline/internal/memnet"
+	"github.com/gohotline/hotline/internal/oracle"
 )
 
 // torture is an application under every fault at once: links that are cut, stalled, throttled and swallowed, connections
@@ -28,7 +29,7 @@ type torture struct {
 	// Static after construction.
 	t        *testing.T
 	plan     plan
-	o        *oracle
+	o        *oracle.Oracle
 	w        *world // of the first hub, and of the network
 	subjects []subject
 	end      time.Time // of the storm
@@ -98,9 +99,8 @@ type subject interface {
 
 // newTorture starts the first hub and the subjects.
 func newTorture(t *testing.T, p plan) *torture {
-	tt := &torture{t: t, plan: p, o: newOracle(), end: time.Now().Add(p.length)}
-	tt.o.lives = make(map[uint64]uint64)
-	tt.o.lenient, tt.o.whole = p.lenient, p.whole
+	tt := &torture{t: t, plan: p, o: oracle.New(), end: time.Now().Add(p.length)}
+	tt.o.Lenient, tt.o.Whole = p.lenient, p.whole
 	tt.plan.limits.PublishRate = -1
 	tt.w = newWorld(t, tt.options())
 	tt.w.srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -142,11 +142,8 @@ func (tt *torture) options() *HubOptions {
 func (tt *torture) serve(hub *Hub) {
 	tt.mu.Lock()
 	tt.hubs = append(tt.hubs, hub)
-	life := uint64(len(tt.hubs))
 	tt.mu.Unlock()
-	tt.o.mu.Lock()
-	tt.o.lives[posOf(hub.Position()).Tag] = life
-	tt.o.mu.Unlock()
+	tt.o.NextLife(hub.Position())
 	if !tt.plan.lenient { // of topics that somebody is subscribed to, the log knows exactly what they have lost
 		for _, topic := range eventTopics {
 			if _, err := hub.Subscribe(context.Background(), topic, nil); err != nil {
@@ -214,14 +211,14 @@ func (tt *torture) publish(topic, data string) {
 	if hub == nil {
 		return
 	}
-	tt.o.attempt(topic, data)
+	tt.o.Attempt(topic, data)
 	p, err := hub.publication(topic, []byte(data))
 	if err != nil {
 		tt.t.Error(err)
 		return
 	}
 	if pos, _, err := hub.store(context.Background(), p); err == nil {
-		tt.o.accepted(topic, data, pos.String())
+		tt.o.Accepted(topic, data, pos.String())
 	}
 }
 
@@ -328,7 +325,7 @@ func (tt *torture) run(seed uint64) []string {
 	for _, s := range tt.subjects {
 		s.stop()
 	}
-	return append(failures, tt.o.verdict()...)
+	return append(failures, tt.o.Verdict()...)
 }
 
 // calm waits until everybody has everything, and publishes once more to all, so that nobody can hide a loss behind
@@ -362,21 +359,6 @@ func (tt *torture) calm() (failures []string) {
 			failures = append(failures, fmt.Sprintf("%s is not at rest: %v", s, err))
 		}
 		failures = append(failures, s.holds(truth)...)
-	}
-	return failures
-}
-
-// wrongState compares the State values of one subscription with what they should be.
-func wrongState(who, topic string, have, truth map[string]string) (failures []string) {
-	for t, data := range truth {
-		if Match(topic, t) && have[t] != data {
-			failures = append(failures, fmt.Sprintf("%s: %q has %.40q for %s, the value is %.40q", who, topic, have[t], t, data))
-		}
-	}
-	for t, data := range have {
-		if _, ok := truth[t]; !ok && data != "" {
-			failures = append(failures, fmt.Sprintf("%s: %q has %.40q for %s, which has no value", who, topic, data, t))
-		}
 	}
 	return failures
 }
@@ -420,8 +402,8 @@ func TestTorture(t *testing.T) {
 				}
 				fake += time.Since(start)
 				rounds, lives = rounds+1, lives+len(tt.hubs)
-				stored, delivered = stored+len(tt.o.stored), delivered+tt.o.delivered
-				gaps, missed = gaps+tt.o.gaps, missed+tt.o.missed
+				n := tt.o.Counts()
+				stored, delivered, gaps, missed = stored+n.Stored, delivered+n.Delivered, gaps+n.Gaps, missed+n.Missed
 			})
 		})
 		if !ok {

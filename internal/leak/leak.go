@@ -23,14 +23,20 @@ func Main(m *testing.M) {
 	os.Exit(run(m.Run, patience, os.Stderr))
 }
 
+// MainOf is Main for tests that run others' code, which leaves goroutines of its own: only those count that were started in
+// a package whose path and dot, or longer, one of creators is.
+func MainOf(m *testing.M, creators ...string) {
+	os.Exit(run(m.Run, patience, os.Stderr, creators...))
+}
+
 // run does the work of Main, and returns the exit code.
-func run(tests func() int, patience time.Duration, w io.Writer) int {
+func run(tests func() int, patience time.Duration, w io.Writer, creators ...string) int {
 	before := goroutines()
 	code := tests()
 	if code != 0 {
 		return code // a test that fails often leaves goroutines: the failure is the news
 	}
-	if left := wait(before, patience); len(left) > 0 {
+	if left := wait(before, patience, creators...); len(left) > 0 {
 		fmt.Fprintln(w, report(left))
 		return 1
 	}
@@ -59,12 +65,12 @@ func check(t testing.TB, patience time.Duration) {
 }
 
 // wait returns the stacks of the goroutines that are not in before, once there are none or patience is over.
-func wait(before map[string]string, patience time.Duration) []string {
+func wait(before map[string]string, patience time.Duration, creators ...string) []string {
 	deadline := time.Now().Add(patience)
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		var left []string
 		for id, stack := range goroutines() {
-			if _, ok := before[id]; !ok {
+			if _, ok := before[id]; !ok && startedIn(stack, creators) {
 				left = append(left, stack)
 			}
 		}
@@ -97,6 +103,16 @@ func goroutines() map[string]string {
 		}
 	}
 	return all
+}
+
+// startedIn reports whether one of creators started the goroutine, or anybody if there are none.
+func startedIn(stack string, creators []string) bool {
+	for _, c := range creators {
+		if strings.Contains(stack, "\ncreated by "+c) {
+			return true
+		}
+	}
+	return len(creators) == 0
 }
 
 // foreign reports whether the goroutine belongs to the runtime or to package testing. The creator tells: the

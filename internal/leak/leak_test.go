@@ -137,3 +137,15 @@ func TestCheckClean(t *testing.T) {
 	go block(release)
 	t.Run("subtest", func(t *testing.T) { Check(t) })
 }
+
+// Of others' goroutines nothing is reported.
+func TestRunOf(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	for creator, want := range map[string]int{"github.com/gohotline/hotline/internal/leak.": 1, "github.com/gohotline/hotline.": 0} {
+		var out strings.Builder
+		if code := run(func() int { blockSeen(release); return 0 }, short, &out, creator); code != want {
+			t.Errorf("%s: code %d, report %q", creator, code, out.String())
+		}
+	}
+}
