@@ -99,7 +99,7 @@ type session struct {
 func (r *run) connect(to target) (*session, event) {
 	r.Helper()
 	s := &session{r: r, t: r.T, in: &mailbox{more: make(chan struct{}, 1)}}
-	s.sock = r.dial(to, s.in.put)
+	s.sock = r.dial(to, sabotaged(s.in.put))
 	if s.sock != nil {
 		r.Cleanup(s.sock.abandon)
 	}

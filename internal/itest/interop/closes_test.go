@@ -28,7 +28,9 @@ func (s *session) closes(code int, reason string) {
 func (s *session) closed(code int, reason string) {
 	s.t.Helper()
 	if s.r.lacks(fmt.Sprint("close ", code)) {
-		s.next(evLost)
+		if e := s.next(evLost, evClose); e.code == code {
+			s.t.Errorf("the client reports %v", e)
+		}
 		return
 	}
 	if e := s.next(evClose); e.code != code || e.data != reason {

@@ -79,7 +79,7 @@ func clients() []*client {
 	return []*client{
 		gorilla(), gobwas(), lxzan(), nbio(), coder(),
 		pythonWebsockets(), pythonAiohttp(), pythonAutobahn(), pythonWsproto(),
-		npmWS(), ownNode(),
+		npmWS(), ownNode(), libwebsockets(),
 	}
 }
 

@@ -87,11 +87,13 @@ func (s *service) publish(t *testing.T, topic string, v any) {
 	}
 }
 
-// conn returns the only connection of the hub.
+// conn returns the only connection of the hub that has not ended.
 func (s *service) conn(t *testing.T) *hotline.Conn {
 	t.Helper()
 	for c := range s.hub.Conns() {
-		return c
+		if c.Context().Err() == nil {
+			return c
+		}
 	}
 	t.Fatal("the hub has no connection")
 	return nil
