@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -44,11 +45,11 @@ func testPlain(r *run) {
 	expect(evText, `{"n":1}`)
 	hub.publish(r.T, "test.news", hotline.Binary(bytes))
 	expect(evBinary, bytes)
-	for range 1000 {
-		hub.publish(r.T, "test.news", "one of many")
+	for i := range 1000 {
+		hub.publish(r.T, "test.news", i)
 	}
-	for range 1000 {
-		expect(evText, "one of many")
+	for i := range 1000 {
+		expect(evText, fmt.Sprint(i))
 	}
 }
 

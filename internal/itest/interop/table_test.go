@@ -100,6 +100,7 @@ const preface = `# Clients that others wrote
 
 Made by ` + "`make interop`" + `: each of these WebSocket clients has spoken ` + "`hotline.v1`" + ` with a hub on loopback, and [the tests](interop)
 have judged what it reported and what passed on the wire. ✓: all assertions held. –: it does not apply, for the reason given
-below. ✗: it failed.
+below. ✗: it failed. Of the close codes those that a hub sends by itself to a client that reads and sends sound frames were brought
+about, the others sent with ` + "`Conn.Close`" + `.
 
 `
