@@ -30,8 +30,9 @@ type frame struct {
 // parse reads a frame from a message of the client.
 func (s *session) parse(e event) frame {
 	s.t.Helper()
-	head, payload, found := e.data, "", false
+	head, payload := e.data, ""
 	if e.kind == evBinary {
+		var found bool
 		if head, payload, found = strings.Cut(e.data, "\n"); !found {
 			s.t.Fatalf("a binary frame without a newline: %v", e)
 		}

@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -61,8 +60,8 @@ func TestClients(t *testing.T) {
 	for _, c := range clients() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			column := table.column(c)
 			dial := c.start(t)
+			column := table.column(c)
 			for _, f := range features {
 				r := &run{c: c, dial: dial}
 				ok := t.Run(f.name, func(t *testing.T) {
@@ -89,5 +88,5 @@ func missing(t *testing.T, format string, args ...any) {
 	if os.Getenv("CI") != "" {
 		t.Fatalf(format, args...)
 	}
-	t.Skip(fmt.Sprintf(format, args...))
+	t.Skipf(format, args...)
 }
