@@ -97,10 +97,16 @@ cover: ## Measure coverage across packages, into coverage.out
 .PHONY: nested
 nested: ## Vet and test every nested module
 	cd $(BENCH_DIR)/node; $(NPM) ci --no-audit --no-fund
+	@[ -d $(BROWSER_DIR)/node_modules ] || { cd $(BROWSER_DIR); $(NPM) ci --no-audit --no-fund; }
 	@for module in $(NESTED); do \
 		echo "nested $$module"; \
 		( cd "$$module"; $(GO) vet ./...; $(GO) test ./... ); \
 	done
+
+.PHONY: interop
+interop: ## Have WebSocket clients that others wrote speak with a hub, and write the table of it
+	@[ -d $(BROWSER_DIR)/node_modules ] || { cd $(BROWSER_DIR); $(NPM) ci --no-audit --no-fund; }
+	cd internal/itest; HOTLINE_TABLE=1 $(GO) test -count=1 ./interop
 
 .PHONY: programs
 programs: ## Vet and test the users' programs of PROGRAMS_DIR, where they are

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -297,35 +298,44 @@ func (c *Conn) rearm(d time.Duration) {
 	}
 }
 
-// tick sends a ping, or finds that the last one was not answered. Whatever was received is life; so is a full socket
-// that takes bytes, and while a command runs, with its hooks, it is we who do not read.
+// tick sends a ping when it is time for one, answered or not: the peer takes silence for our death. Or it finds that the
+// peer's time is up.
 func (sh *shard) tick(p *peer) {
 	c := p.conn
 	if p.gone || p.ending {
 		return
 	}
 	now := int64(sh.hub.age())
-	interval, grace := int64(sh.hub.limits.PingInterval), int64(pongGrace)
-	sent := c.pinged.Load()
-	if sent != 0 && c.lastRead.Load() < sent {
-		alive := max(c.lastRead.Load(), c.lastSent.Load())
-		switch {
-		case c.working.Load():
-			c.rearm(pongGrace)
-		case now < alive+interval+grace:
-			c.rearm(time.Duration(alive + interval + grace - now))
-		default:
-			c.close(wire.CloseNoPong, "no pong", errNoPong)
-		}
+	interval := int64(sh.hub.limits.PingInterval)
+	if now >= c.dies() {
+		c.close(wire.CloseNoPong, "no pong", errNoPong)
 		return
 	}
-	if wait := p.pinged + interval - now; wait > 0 { // the last one was answered meanwhile
-		c.pinged.Store(0)
-		c.rearm(time.Duration(wait))
-		return
+	if now >= p.pinged+interval {
+		sh.ping(p, now)
 	}
+	c.rearm(time.Duration(min(p.pinged+interval, c.dies()) - now))
+}
+
+// dies returns when the peer counts as dead, by Hub.age. Whatever was received is life; so is a full socket that takes bytes,
+// and while a command runs, with its hooks, it is we who do not read.
+func (c *Conn) dies() int64 {
+	received, sent := c.lastRead.Load(), c.pinged.Load()
+	if sent == 0 || received >= sent || c.working.Load() {
+		return math.MaxInt64
+	}
+	return max(received, c.lastSent.Load()) + int64(c.hub.limits.PingInterval) + int64(pongGrace)
+}
+
+// ping sends a ping, but none on top of another that still waits to be written.
+func (sh *shard) ping(p *peer, now int64) {
+	c := p.conn
 	p.pinged = now
-	c.pinged.Store(now)
+	if sent := c.pinged.Load(); sent == 0 || c.lastRead.Load() >= sent {
+		c.pinged.Store(now)
+	} else if p.busy {
+		return
+	}
 	at := sh.position(p)
 	switch {
 	case c.plain:
@@ -339,7 +349,6 @@ func (sh *shard) tick(p *peer) {
 	default:
 		c.control(frame.Text, wire.AppendPing(nil))
 	}
-	c.rearm(min(pongGrace, time.Duration(interval)))
 }
 
 // group counts goroutines; each is waited for by Shutdown and Close.
