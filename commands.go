@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
@@ -216,7 +217,7 @@ func (c *Conn) pong() {
 func (c *Conn) handle(msg []byte, binary bool) {
 	c.slowDown()
 	if c.plain {
-		c.message(msg)
+		c.message(msg, binary)
 		return
 	}
 	req, err := wire.DecodeRequest(msg, binary)
@@ -245,9 +246,15 @@ func (c *Conn) handle(msg []byte, binary bool) {
 	}
 }
 
-// message hands what a plain connection sent to OnMessage.
-func (c *Conn) message(msg []byte) {
-	if bytes.HasPrefix(bytes.TrimSpace(msg), []byte("{")) {
+// message hands what a plain connection sent to OnMessage. Who begins with a hello has forgotten the subprotocol.
+func (c *Conn) message(msg []byte, binary bool) {
+	if !binary && !utf8.Valid(msg) { // RFC 6455 §8.1
+		c.close(wire.CloseNotUTF8, "not UTF-8", nil)
+		return
+	}
+	first := !c.spoke
+	c.spoke = true
+	if first && bytes.HasPrefix(bytes.TrimSpace(msg), []byte("{")) {
 		if req, err := wire.DecodeRequest(msg, false); err == nil && req.Op == "hello" {
 			c.close(wire.CloseProtocol, "a hello needs the subprotocol "+wire.Protocol, nil)
 			return
