@@ -97,6 +97,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 	}
 	h.sockets.Add(1)
 	c.ws, c.sock, c.under = ws, up.conn.sock, up.conn
+	up.conn.pace = c.slowDown
 	up.conn.br.Reset(up.conn) // of what coder had put before it
 	ws.SetReadLimit(int64(min(h.limits.MessageBytes, math.MaxInt32)))
 	if !plain && ws.Subprotocol() != wire.Protocol {

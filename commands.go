@@ -157,6 +157,8 @@ func (c *Conn) readEnd(err error) *closing {
 	var closed websocket.CloseError
 	var bad *wire.BadRequest
 	switch {
+	case errors.As(err, &closed) && !utf8.ValidString(closed.Reason): // RFC 6455 §5.5.1; it would be sent back
+		return c.because(wire.CloseNotUTF8, "a close reason that is not UTF-8", nil)
 	case errors.As(err, &closed):
 		c.control(frame.Close, c.under.answer)
 		return &closing{cause: &CloseError{Code: int(closed.Code), Reason: closed.Reason}}
@@ -164,6 +166,8 @@ func (c *Conn) readEnd(err error) *closing {
 		return c.because(bad.Close, bad.Reason, nil)
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		return c.because(wire.CloseTooBig, fmt.Sprintf("a message larger than %d bytes", c.hub.limits.MessageBytes), nil)
+	case errors.Is(err, frame.ErrLength):
+		return c.because(wire.CloseFrameError, "a length that is not in its shortest form", nil)
 	case !c.under.failed: // by whoever reads: what came is no WebSocket frame, or does not inflate
 		reason := "not a WebSocket frame"
 		if len(c.under.answer) > 2 {

@@ -22,15 +22,21 @@ type wireConn struct {
 	buf    []byte        // received and not yet read: part of full
 	full   *[readBuffer]byte
 	few    [16]byte // what await took
-	err    error    // of await, for the next Read
-	failed bool     // the socket can't be read any more
-	answer []byte   // the payload of the Close frame that coder wrote
+	frames frame.Incoming
+	pace   func() // waits as long as the peer is over its rate
+	err    error  // of await, for the next Read
+	failed bool   // the socket can't be read any more
+	answer []byte // the payload of the Close frame that coder wrote
 }
 
 const readBuffer = 4 << 10
 
 // readBuffers are attached to a connection only while they hold bytes.
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+
+// scrapsOfMessage is how many pieces of a message that bring next to nothing count as much as a message. A flood of them
+// would take a CPU otherwise: it is no flood of messages.
+const scrapsOfMessage = 64
 
 // errCut is the end of a connection without a Close frame. It is no io.EOF, which coder/websocket hands on as the end of
 // the message that it reads just then: what came of that would pass for the whole.
@@ -101,6 +107,13 @@ func (w *wireConn) release() {
 func (w *wireConn) Read(p []byte) (int, error) {
 	n, err := w.read(p)
 	w.failed = w.failed || err != nil
+	if bad := w.frames.Feed(p[:n]); bad != nil {
+		return 0, bad
+	}
+	if w.frames.Scraps >= scrapsOfMessage {
+		w.frames.Scraps -= scrapsOfMessage
+		w.pace()
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // the latter of TLS
 		err = errCut
 	}
