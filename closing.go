@@ -165,6 +165,9 @@ func (c *Conn) whenRead() <-chan struct{} {
 
 // endRead says that nothing is read any more, because of err, and notes whether the peer may still send.
 func (c *Conn) endRead(err error) {
+	// A Conn of coder's that is not closed is kept for ever by its finalizer, because what it refers to refers to it: c. As
+	// nobody reads any more this waits for nothing. It ends reading, so it comes before whoever reads the rest.
+	_ = c.ws.CloseNow()
 	var closed websocket.CloseError
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,6 +13,7 @@ type Incoming struct {
 	// Scraps counts frames that continue a message and bring next to nothing. Whoever reads sets it back.
 	Scraps int
 
+	bad  bool
 	left int // of the payload
 	n    int // bytes of head
 	head [maxHeaderIn]byte
@@ -21,8 +22,11 @@ type Incoming struct {
 // scrap is a payload that is smaller than what it costs to receive it.
 const scrap = 64
 
-// Feed takes the next bytes. After an error it must not be called again.
+// Feed takes the next bytes. The error is ErrLength, and stays.
 func (s *Incoming) Feed(p []byte) error {
+	if s.bad {
+		return ErrLength
+	}
 	for len(p) > 0 {
 		if s.left > 0 {
 			n := min(s.left, len(p))
@@ -40,6 +44,7 @@ func (s *Incoming) Feed(p []byte) error {
 		case !ok: // a length that nothing has; the reader of the frames will say so
 			s.left = math.MaxInt
 		case h.Size != headerSizeIn(h):
+			s.bad = true
 			return ErrLength
 		default:
 			if s.left = h.Len; h.Op == 0 && h.Len < scrap {

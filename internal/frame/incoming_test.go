@@ -49,8 +49,12 @@ func TestIncoming(t *testing.T) {
 		"scraps":                   {bytes.Join([][]byte{frame(0x01, 0, 1), frame(0, 0, 0), frame(0, 0, 63), frame(0, 0, 64), frame(0x80, 0, 1)}, nil), nil, 3},
 	} {
 		for _, n := range []int{1, 2, 3, 7, 16, 1 << 20} {
-			if s, err := feed(tt.b, n); err != tt.want || s.Scraps != tt.scraps {
+			s, err := feed(tt.b, n)
+			if err != tt.want || s.Scraps != tt.scraps {
 				t.Errorf("%s, by %d bytes: %v, %d scraps; want %v, %d", name, n, err, s.Scraps, tt.want, tt.scraps)
+			}
+			if again := s.Feed(make([]byte, 100)); again != err {
+				t.Errorf("%s, by %d bytes: %v, then %v", name, n, err, again)
 			}
 		}
 	}
