@@ -45,7 +45,7 @@ var errCut = errors.New("hotline: the connection was closed without a Close fram
 // drained reports whether all that was received is read, and await can wait for more. It can't where reading takes a
 // buffer first: of TLS, and of the network in memory.
 func (w *wireConn) drained() bool {
-	return w.sock.raw != nil && w.err == nil && w.br.Buffered() == 0 && len(w.early) == 0 && len(w.buf) == 0
+	return w.sock.raw != nil && w.err == nil && w.frames.Err() == nil && w.br.Buffered() == 0 && len(w.early) == 0 && len(w.buf) == 0
 }
 
 // await returns once the next Read does not have to wait. It keeps to a stack of 2 KiB.
@@ -65,7 +65,7 @@ func (w *wireConn) await() {
 // then wait for the next frame, deep in its own calls. Whatever is not plain about it is left to coder, which says what
 // is wrong. The payload is valid during the call.
 func (w *wireConn) control(handle func(op byte, payload []byte)) bool {
-	if w.sock.raw == nil || w.err != nil || w.br.Buffered() > 0 || len(w.early) > 0 {
+	if w.sock.raw == nil || w.err != nil || w.frames.Err() != nil || w.br.Buffered() > 0 || len(w.early) > 0 {
 		return false
 	}
 	if len(w.buf) == 0 {
@@ -105,10 +105,13 @@ func (w *wireConn) release() {
 
 // Read reads what the peer sent.
 func (w *wireConn) Read(p []byte) (int, error) {
+	if err := w.frames.Err(); err != nil {
+		return 0, err
+	}
 	n, err := w.read(p)
 	w.failed = w.failed || err != nil
-	if bad := w.frames.Feed(p[:n]); bad != nil {
-		return 0, bad
+	if n = w.frames.Feed(p[:n]); n == 0 && w.frames.Err() != nil {
+		return 0, w.frames.Err()
 	}
 	if w.frames.Scraps >= scrapsOfMessage {
 		w.frames.Scraps -= scrapsOfMessage

@@ -13,30 +13,36 @@ type Incoming struct {
 	// Scraps counts frames that continue a message and bring next to nothing. Whoever reads sets it back.
 	Scraps int
 
-	bad  bool
 	left int // of the payload
 	n    int // bytes of head
+	bad  bool
 	head [maxHeaderIn]byte
 }
 
 // scrap is a payload that is smaller than what it costs to receive it.
 const scrap = 64
 
-// Feed takes the next bytes. The error is ErrLength, and stays.
-func (s *Incoming) Feed(p []byte) error {
+// Err is ErrLength once Feed has met such a length.
+func (s *Incoming) Err() error {
 	if s.bad {
 		return ErrLength
 	}
-	for len(p) > 0 {
+	return nil
+}
+
+// Feed takes the next bytes. It returns how many of them are not of a frame that Err speaks of, or of what follows it.
+func (s *Incoming) Feed(p []byte) (good int) {
+	for i := 0; i < len(p) && !s.bad; {
 		if s.left > 0 {
-			n := min(s.left, len(p))
+			n := min(s.left, len(p)-i)
 			s.left -= n
-			p = p[n:]
+			i += n
+			good = i
 			continue
 		}
-		s.head[s.n] = p[0]
+		s.head[s.n] = p[i]
 		s.n++
-		p = p[1:]
+		i++
 		h, ok := ParseHeader(s.head[:s.n])
 		switch {
 		case !ok && s.n < len(s.head):
@@ -45,15 +51,19 @@ func (s *Incoming) Feed(p []byte) error {
 			s.left = math.MaxInt
 		case h.Size != headerSizeIn(h):
 			s.bad = true
-			return ErrLength
+			return good
 		default:
 			if s.left = h.Len; h.Op == 0 && h.Len < scrap {
 				s.Scraps++
 			}
 		}
 		s.n = 0
+		good = i
 	}
-	return nil
+	if s.bad {
+		return good
+	}
+	return len(p)
 }
 
 // headerSizeIn is the size of the header in its shortest form.

@@ -22,13 +22,13 @@ func header(op byte, form int, n uint64) []byte {
 }
 
 // feed hands b over in pieces of n bytes.
-func feed(b []byte, n int) (s Incoming, err error) {
-	for len(b) > 0 && err == nil {
+func feed(b []byte, n int) (s Incoming, good int) {
+	for len(b) > 0 {
 		k := min(n, len(b))
-		err = s.Feed(b[:k])
+		good += s.Feed(b[:k])
 		b = b[k:]
 	}
-	return s, err
+	return s, good
 }
 
 func TestIncoming(t *testing.T) {
@@ -37,24 +37,32 @@ func TestIncoming(t *testing.T) {
 		b      []byte
 		want   error
 		scraps int
+		good   int // bytes before the bad frame
 	}{
 		"shortest forms": {bytes.Join([][]byte{frame(0x81, 0, 0), frame(0x81, 0, 125), frame(0x81, 2, 126), frame(0x82, 2, 65535),
-			frame(0x82, 8, 65536)}, nil), nil, 0},
-		"125 in two bytes":         {frame(0x81, 2, 125), ErrLength, 0},
-		"0 in two bytes":           {frame(0x81, 2, 0), ErrLength, 0},
-		"0 in eight bytes":         {frame(0x81, 8, 0), ErrLength, 0},
-		"65535 in eight bytes":     {frame(0x81, 8, 65535), ErrLength, 0},
-		"a ping of 5 in two bytes": {append(frame(0x81, 0, 7), frame(0x89, 2, 5)...), ErrLength, 0},
-		"the highest bit":          {append(header(0x81, 8, 1<<63), make([]byte, 100)...), nil, 0},
-		"scraps":                   {bytes.Join([][]byte{frame(0x01, 0, 1), frame(0, 0, 0), frame(0, 0, 63), frame(0, 0, 64), frame(0x80, 0, 1)}, nil), nil, 3},
+			frame(0x82, 8, 65536)}, nil), nil, 0, 0},
+		"125 in two bytes":         {frame(0x81, 2, 125), ErrLength, 0, 0},
+		"0 in two bytes":           {frame(0x81, 2, 0), ErrLength, 0, 0},
+		"0 in eight bytes":         {frame(0x81, 8, 0), ErrLength, 0, 0},
+		"65535 in eight bytes":     {frame(0x81, 8, 65535), ErrLength, 0, 0},
+		"a ping of 5 in two bytes": {append(frame(0x81, 0, 7), frame(0x89, 2, 5)...), ErrLength, 0, 13},
+		"the highest bit":          {append(header(0x81, 8, 1<<63), make([]byte, 100)...), nil, 0, 0},
+		"scraps":                   {bytes.Join([][]byte{frame(0x01, 0, 1), frame(0, 0, 0), frame(0, 0, 63), frame(0, 0, 64), frame(0x80, 0, 1)}, nil), nil, 3, 0},
 	} {
 		for _, n := range []int{1, 2, 3, 7, 16, 1 << 20} {
-			s, err := feed(tt.b, n)
-			if err != tt.want || s.Scraps != tt.scraps {
-				t.Errorf("%s, by %d bytes: %v, %d scraps; want %v, %d", name, n, err, s.Scraps, tt.want, tt.scraps)
+			s, good := feed(tt.b, n)
+			if s.Err() != tt.want || s.Scraps != tt.scraps {
+				t.Errorf("%s, by %d bytes: %v, %d scraps; want %v, %d", name, n, s.Err(), s.Scraps, tt.want, tt.scraps)
 			}
-			if again := s.Feed(make([]byte, 100)); again != err {
-				t.Errorf("%s, by %d bytes: %v, then %v", name, n, err, again)
+			most := tt.good + maxHeaderIn - 1 // what came of the bad header before it was bad
+			if n > 100 {
+				most = tt.good
+			}
+			if tt.want == nil && good != len(tt.b) || tt.want != nil && (good < tt.good || good > most) {
+				t.Errorf("%s, by %d bytes: %d are good, want %d", name, n, good, tt.good)
+			}
+			if good := s.Feed(make([]byte, 5)); tt.want != nil && good != 0 {
+				t.Errorf("%s, by %d bytes: then %d are good", name, n, good)
 			}
 		}
 	}
@@ -83,8 +91,8 @@ func TestIncomingCuts(t *testing.T) {
 	var s Incoming
 	for len(b) > 0 {
 		n := min(1+rnd.IntN(400), len(b))
-		if err := s.Feed(b[:n]); err != nil {
-			t.Fatal(err)
+		if s.Feed(b[:n]) != n || s.Err() != nil {
+			t.Fatal(s.Err())
 		}
 		b = b[n:]
 	}
