@@ -237,7 +237,7 @@ func (c *Conn) handle(msg []byte, binary bool) {
 	case "pub":
 		c.publish(&req)
 	case "sub":
-		r := c.subscribing(wire.SubRequest{Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay})
+		r := c.subscribing(wire.SubRequest{Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay}, 0)
 		c.asked.Add(1)
 		c.shard.do(func() { c.shard.begin(c.peer, []subscribing{r}) })
 	case "unsub":
@@ -272,15 +272,16 @@ func (c *Conn) message(msg []byte, binary bool) {
 	}
 }
 
-// subscribing checks and authorizes a subscription.
-func (c *Conn) subscribing(s wire.SubRequest) (r subscribing) {
+// subscribing checks and authorizes a subscription. So many were asked for before it in the same message, which count
+// though they may have been refused: a hook may have been asked for each.
+func (c *Conn) subscribing(s wire.SubRequest, before int) (r subscribing) {
 	h := c.hub
 	r = subscribing{num: s.Sub, name: s.Topic, replay: s.Replay}
 	switch limit := h.limits.Subscriptions; {
 	case s.Sub <= c.lastSub && s.Sub > 0:
 		r.err = fmt.Errorf("%w: subscription number %d: numbers ascend on a connection and are not used again", ErrInvalid, s.Sub)
 		return r
-	case c.subs.Load() >= int64(limit):
+	case c.subs.Load() >= int64(limit) || before >= limit:
 		r.err = fmt.Errorf("%w: a connection has at most %d subscriptions", ErrLimit, limit)
 	case h.draining.Load():
 		r.err = errShutdown
