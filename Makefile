@@ -21,6 +21,11 @@ TORTURE_TIME ?= 1m
 SEED         ?=
 # How long each storm of make faults goes on; SEED is its seed, too.
 FAULTS_TIME ?= 5s
+# How long the frame fuzzer goes on.
+HOSTILE_TIME ?= 1m
+# How long the soak takes, and with how many clients.
+SOAK_TIME    ?= 30m
+SOAK_CLIENTS ?= 2000
 # Which benchmarks run.
 BENCH ?= .
 # How often each sample of bench-peers is taken, and which workloads; none are all.
@@ -30,6 +35,7 @@ ONLY   ?=
 PROGRAMS_DIR ?= ../shared/programs
 PROGRAMS     ?= p01client p01server p02chat p03shop p04dash p05game p06board p07alerts p08test p09server p10tenants p11tutorial
 
+ITEST_DIR   := internal/itest
 BROWSER_DIR := internal/itest/browser
 JS_DIR      := js
 BENCH_DIR   := internal/bench
@@ -79,6 +85,15 @@ torture: ## Put hub and clients under every fault for TORTURE_TIME (1m), from SE
 .PHONY: faults
 faults: ## Put hub and clients behind toxiproxy, nginx, haproxy and a bad network, FAULTS_TIME (5s) each, from SEED; writes internal/itest/faults.md
 	cd internal/itest; HOTLINE_TABLE=1 HOTLINE_FAULTS='$(FAULTS_TIME)' HOTLINE_SEED='$(SEED)' $(GO) test -count=1 -timeout 0 ./faults
+
+.PHONY: hostile
+hostile: ## Attack a hub with frames and messages that are wrong, for HOSTILE_TIME (1m), from SEED on
+	cd $(ITEST_DIR); HOTLINE_HOSTILE='$(HOSTILE_TIME)' HOTLINE_SEED='$(SEED)' $(GO) test -race -count=1 -timeout 0 -run '^TestHostile$$' -v ./hostile
+
+.PHONY: soak
+soak: ## Load a hub for SOAK_TIME (30m) with SOAK_CLIENTS (2000), and draw what it used into internal/itest/soak.md
+	cd $(ITEST_DIR); HOTLINE_TABLE=1 HOTLINE_SOAK='$(SOAK_TIME)' HOTLINE_SOAK_CLIENTS='$(SOAK_CLIENTS)' HOTLINE_SEED='$(SEED)' \
+		$(GO) test -count=1 -timeout 0 -run '^TestSoak$$' -v ./soak
 
 .PHONY: bench
 bench: ## Run the benchmarks that match BENCH

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
@@ -161,6 +162,8 @@ func (c *Conn) readEnd(err error) *closing {
 	var closed websocket.CloseError
 	var bad *wire.BadRequest
 	switch {
+	case errors.As(err, &closed) && !utf8.ValidString(closed.Reason): // RFC 6455 §5.5.1; it would be sent back
+		return c.because(wire.CloseNotUTF8, "a close reason that is not UTF-8", nil)
 	case errors.As(err, &closed):
 		c.control(frame.Close, c.under.answer)
 		return &closing{cause: &CloseError{Code: int(closed.Code), Reason: closed.Reason}}
@@ -168,6 +171,8 @@ func (c *Conn) readEnd(err error) *closing {
 		return c.because(bad.Close, bad.Reason, nil)
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		return c.because(wire.CloseTooBig, fmt.Sprintf("a message larger than %d bytes", c.hub.limits.MessageBytes), nil)
+	case errors.Is(err, frame.ErrLength):
+		return c.because(wire.CloseFrameError, "a length that is not in its shortest form", nil)
 	case !c.under.failed: // by whoever reads: what came is no WebSocket frame, or does not inflate
 		reason := "not a WebSocket frame"
 		if len(c.under.answer) > 2 {
@@ -221,7 +226,7 @@ func (c *Conn) pong() {
 func (c *Conn) handle(msg []byte, binary bool) {
 	c.slowDown()
 	if c.plain {
-		c.message(msg)
+		c.message(msg, binary)
 		return
 	}
 	req, err := wire.DecodeRequest(msg, binary)
@@ -237,7 +242,7 @@ func (c *Conn) handle(msg []byte, binary bool) {
 	case "pub":
 		c.publish(&req)
 	case "sub":
-		r := c.subscribing(wire.SubRequest{Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay})
+		r := c.subscribing(wire.SubRequest{Sub: req.Sub, Topic: req.Topic, After: req.After, Replay: req.Replay}, 0)
 		c.asked.Add(1)
 		c.shard.do(func() { c.shard.begin(c.peer, []subscribing{r}) })
 	case "unsub":
@@ -250,9 +255,15 @@ func (c *Conn) handle(msg []byte, binary bool) {
 	}
 }
 
-// message hands what a plain connection sent to OnMessage.
-func (c *Conn) message(msg []byte) {
-	if bytes.HasPrefix(bytes.TrimSpace(msg), []byte("{")) {
+// message hands what a plain connection sent to OnMessage. Who begins with a hello has forgotten the subprotocol.
+func (c *Conn) message(msg []byte, binary bool) {
+	if !binary && !utf8.Valid(msg) { // RFC 6455 §8.1
+		c.close(wire.CloseNotUTF8, "not UTF-8", nil)
+		return
+	}
+	first := !c.spoke
+	c.spoke = true
+	if first && bytes.HasPrefix(bytes.TrimSpace(msg), []byte("{")) {
 		if req, err := wire.DecodeRequest(msg, false); err == nil && req.Op == "hello" {
 			c.close(wire.CloseProtocol, "a hello needs the subprotocol "+wire.Protocol, nil)
 			return
@@ -266,15 +277,16 @@ func (c *Conn) message(msg []byte) {
 	}
 }
 
-// subscribing checks and authorizes a subscription.
-func (c *Conn) subscribing(s wire.SubRequest) (r subscribing) {
+// subscribing checks and authorizes a subscription. So many were asked for before it in the same message, which count
+// though they may have been refused: a hook may have been asked for each.
+func (c *Conn) subscribing(s wire.SubRequest, before int) (r subscribing) {
 	h := c.hub
 	r = subscribing{num: s.Sub, name: s.Topic, replay: s.Replay}
 	switch limit := h.limits.Subscriptions; {
 	case s.Sub <= c.lastSub && s.Sub > 0:
 		r.err = fmt.Errorf("%w: subscription number %d: numbers ascend on a connection and are not used again", ErrInvalid, s.Sub)
 		return r
-	case c.subs.Load() >= int64(limit):
+	case c.subs.Load() >= int64(limit) || before >= limit:
 		r.err = fmt.Errorf("%w: a connection has at most %d subscriptions", ErrLimit, limit)
 	case h.draining.Load():
 		r.err = errShutdown

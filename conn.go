@@ -41,6 +41,7 @@ type Conn struct {
 
 	// Owned by the command loop.
 	lastSub int64
+	spoke   bool    // of a plain one: it has sent a message
 	tokens  float64 // of the rate limit
 	refill  time.Time
 

@@ -156,6 +156,9 @@ func TestBadFrames(t *testing.T) {
 		"close of one byte":        clientFrame(frame.Close, true, []byte{3}),
 		"close code 1005":          clientFrame(frame.Close, true, []byte{0x03, 0xed}),
 		"not masked":               {0x81, 0x01, 'x'},
+		"length of 1 in two bytes": {0x81, 0xfe, 0, 1, 0, 0, 0, 0, 'x'},
+		"length of 9 in eight":     {0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0},
+		"ping in its longest form": {0x89, 0xfe, 0, 0, 0, 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -177,6 +180,44 @@ func TestBadFrames(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBadCloseReason: the reason of a Close frame is UTF-8, or it is not sent back.
+func TestBadCloseReason(t *testing.T) {
+	w := newRealWorld(t, nil)
+	for _, hello := range []bool{true, false} {
+		c := w.raw(wire.Protocol)
+		if hello {
+			c.hello()
+		}
+		c.write(clientFrame(frame.Close, true, []byte("\x03\xe8because\xff")))
+		if code, reason := c.closed(); code != wire.CloseNotUTF8 {
+			t.Errorf("hello %v: closed with %d %q", hello, code, reason)
+		}
+	}
+}
+
+// TestScraps: pieces of a message that bring nothing are no way around the rate. They are life as little as a message
+// that dribbles is.
+func TestScraps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		c := w.raw(wire.Protocol)
+		c.hello()
+		begin := time.Now()
+		pub := []byte(pubOfSize(100))
+		b := clientFrame(frame.Text, false, pub[:50])
+		for range 64_000 { // as much as 1000 messages, of which 200 are at once
+			b = append(b, clientFrame(0, false, nil)...)
+		}
+		go c.nc.Write(append(b, clientFrame(0, true, pub[50:])...))
+		if op, body, err := c.read(); err != nil || op != frame.Text || !bytes.HasPrefix(body, []byte(`{"op":"ok","ref":1`)) {
+			t.Fatalf("%d %s %v", op, body, err)
+		}
+		if d := time.Since(begin); d < 7*time.Second || d > 9*time.Second {
+			t.Errorf("they were read in %s", d)
+		}
+	})
 }
 
 // TestBadText is row 14: bad UTF-8 that is relayed makes browsers drop the connection, and a log would repeat it for

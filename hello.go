@@ -32,8 +32,8 @@ func (c *Conn) hello() {
 	list := make([]subscribing, 0, len(first.pushed)+len(first.req.Subs))
 	list = append(list, first.pushed...)
 	remote := c.continues(list, first.req.After, began)
-	for _, s := range first.req.Subs {
-		list = append(list, c.subscribing(s))
+	for i, s := range first.req.Subs {
+		list = append(list, c.subscribing(s, i))
 	}
 	c.shard.do(func() { c.shard.start(c.peer, list, remote) })
 }

@@ -73,7 +73,9 @@ func NewHub(opts *HubOptions) *Hub {
 	h.rows, _ = newRows(h.opts.Topics)
 	h.shardN = shardCount()
 	h.keys.known = make(map[string]*attempt)
-	h.presence = presence{hub: h, topics: make(map[string]*holding), clears: make(map[string]chan struct{})}
+	h.presence = presence{
+		hub: h, topics: make(map[string]*holding), clears: make(map[string]chan struct{}), waiting: make(map[time.Duration]*lapses),
+	}
 	h.deflater = frame.NewDeflater()
 	tag := uint64(0) // a broker's entries have their own
 	if h.opts.Broker == nil {

@@ -5,48 +5,11 @@ import (
 	"compress/flate"
 	"math/rand/v2"
 	"net"
-	"runtime"
 	"slices"
 	"testing"
-	"time"
-	"weak"
 
 	"github.com/gohotline/hotline/internal/frame"
-	"github.com/gohotline/hotline/internal/wire"
 )
-
-// TestEndedConnsLeaveNothing: whatever way a connection ends, also while coder/websocket reads, its memory becomes free.
-func TestEndedConnsLeaveNothing(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(1, 1))
-	for name, last := range map[string][]byte{
-		"cut":   nil,
-		"close": masked(rnd, frame.Close, true, []byte{3, 232}),
-		"half":  {0x81, 0xfe},
-		"noise": []byte("GET / HTTP/1.1\r\n\r\n"),
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newRealWorld(t, nil)
-			c := w.raw(wire.Protocol)
-			c.hello()
-			var conn weak.Pointer[Conn]
-			w.hub.mu.Lock()
-			for one := range w.hub.all {
-				conn = weak.Make(one)
-			}
-			w.hub.mu.Unlock()
-			if conn.Value() == nil {
-				t.Fatal("there is no connection")
-			}
-			c.write(last)
-			c.nc.Close()
-			for end := time.Now().Add(20 * time.Second); conn.Value() != nil; runtime.GC() {
-				if time.Now().After(end) {
-					t.Fatal("it is still there")
-				}
-			}
-		})
-	}
-}
 
 // TestReaderIsLent: a connection has a coder/websocket Conn only while it reads, and one that coder may still close later
 // is lent to nobody else.

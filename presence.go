@@ -18,12 +18,16 @@ type presence struct {
 	topics map[string]*holding
 	clears map[string]chan struct{} // topics of which nobody else may change the value; closed when they may again
 	closed bool
+
+	waiting  map[time.Duration]*lapses
+	due      []*lapse // to be cleared
+	clearing int      // goroutines that do so
 }
 
 type holding struct {
 	conns map[*Conn]*claim
 	row   *row
-	timer *time.Timer // running: nobody holds it
+	lapse *lapse      // nobody holds it; nil: somebody does, or it is being cleared
 	value publication // the last one; only with a broker
 	sets  int         // how often value was set
 }
@@ -92,10 +96,7 @@ func (x *presence) hold(h *holding, p publication) (answered func(stored bool)) 
 		h.value = p
 	}
 	set := h.sets
-	if h.timer != nil {
-		h.timer.Stop()
-		h.timer = nil
-	}
+	h.stop()
 	k := h.conns[c]
 	if k == nil {
 		k = new(claim)
@@ -221,10 +222,7 @@ func (x *presence) release(c *Conn, topic string) (last bool) {
 	if len(h.conns) > 0 {
 		return false
 	}
-	if h.timer != nil {
-		h.timer.Stop()
-	}
-	h.timer = nil
+	h.stop()
 	delete(x.topics, topic)
 	return true
 }
@@ -248,24 +246,21 @@ func (x *presence) letGo(c *Conn, topic string) {
 	if h == nil {
 		return
 	}
-	if delete(h.conns, c); len(h.conns) > 0 || h.timer != nil || x.closed {
+	if delete(h.conns, c); len(h.conns) > 0 || h.lapse != nil || x.closed {
 		return
 	}
 	x.clearAfter(max(h.row.Linger, 0), topic, h)
 }
 
-// clearAfter calls clear later, unless the hub has ended. It needs mu.
-func (x *presence) clearAfter(d time.Duration, topic string, h *holding) {
-	h.timer = time.AfterFunc(d, func() { x.hub.feed.spawn(func() { x.clear(topic, h) }) })
-}
-
 // clear clears the value of a topic that nobody has held for its Linger.
-func (x *presence) clear(topic string, h *holding) {
+func (x *presence) clear(l *lapse) {
+	topic, h := l.topic, l.h
 	x.mu.Lock()
-	if x.settle(x.hub.feed.ctx, topic) != nil || x.topics[topic] != h || len(h.conns) > 0 || x.closed {
+	if x.settle(x.hub.feed.ctx, topic) != nil || x.topics[topic] != h || l.stopped() || x.closed {
 		x.mu.Unlock()
 		return
 	}
+	h.lapse = nil
 	delete(x.topics, topic)
 	cleared := x.beginClear(topic)
 	x.mu.Unlock()
@@ -322,9 +317,7 @@ func (x *presence) close() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.closed = true
-	for _, h := range x.topics {
-		if h.timer != nil {
-			h.timer.Stop()
-		}
+	for _, in := range x.waiting {
+		in.timer.Stop()
 	}
 }

@@ -21,16 +21,21 @@ type wireConn struct {
 	buf      []byte    // received and not yet read: part of full
 	full     *[readBuffer]byte
 	few      [16]byte // what await took
-	err      error    // of await, for the next Read
-	failed   bool     // the socket can't be read any more
-	deflates bool     // what is sent may be compressed, either way
-	answer   []byte   // the payload of the Close frame that coder wrote
+	frames   frame.Incoming
+	err      error  // of await, for the next Read
+	failed   bool   // the socket can't be read any more
+	deflates bool   // what is sent may be compressed, either way
+	answer   []byte // the payload of the Close frame that coder wrote
 }
 
 const readBuffer = 4 << 10
 
 // readBuffers are attached to a connection only while they hold bytes.
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+
+// scrapsOfMessage is how many pieces of a message that bring next to nothing count as much as a message. A flood of them
+// would take a CPU otherwise: it is no flood of messages.
+const scrapsOfMessage = 64
 
 // errCut is the end of a connection without a Close frame. It is no io.EOF, which coder/websocket hands on as the end of
 // the message that it reads just then: what came of that would pass for the whole.
@@ -44,7 +49,7 @@ func (w *wireConn) drained() bool {
 
 // holds reports whether something is to be read before what buf and the socket have.
 func (w *wireConn) holds() bool {
-	return w.err != nil || len(w.early) > 0 || w.reader != nil && w.reader.br.Buffered() > 0
+	return w.err != nil || w.frames.Err() != nil || len(w.early) > 0 || w.reader != nil && w.reader.br.Buffered() > 0
 }
 
 // await returns once the next Read does not have to wait. It keeps to a stack of 2 KiB.
@@ -104,8 +109,18 @@ func (w *wireConn) release() {
 
 // Read reads what the peer sent.
 func (w *wireConn) Read(p []byte) (int, error) {
+	if err := w.frames.Err(); err != nil {
+		return 0, err
+	}
 	n, err := w.read(p)
 	w.failed = w.failed || err != nil
+	if n = w.frames.Feed(p[:n]); n == 0 && w.frames.Err() != nil {
+		return 0, w.frames.Err()
+	}
+	if w.frames.Scraps >= scrapsOfMessage {
+		w.frames.Scraps -= scrapsOfMessage
+		w.reader.conn.slowDown()
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // the latter of TLS
 		err = errCut
 	}

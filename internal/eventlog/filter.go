@@ -28,7 +28,12 @@ type Filter struct {
 	scratch    []change // likewise; else
 	patterns   []string
 	known, yes []uint64 // by topic id
+	compared   int      // patterns with topics, beside the first
 }
+
+// spent reports whether a call that has looked at n entries has done enough: others wait for the reader, and for the lock.
+// A topic that it meets for the first time is compared with every pattern, and both may be long.
+func (f *Filter) spent(n int) bool { return n+f.compared >= scanEntries }
 
 // Replay bounds the reading of the newest entries of each topic, see Newest. It reaches as far back as it reaches: what
 // was not there when it began is no hole, nor is what is gone before it has returned anything. After that its reader
@@ -49,7 +54,7 @@ func (p *Replay) misses(t *Topic, gone uint64) bool {
 
 // reset forgets what was found out about topics: a number may stand for another one by now. It needs Log.mu.
 func (f *Filter) reset(l *Log) {
-	f.cursors, f.patterns = f.cursors[:0], f.patterns[:0]
+	f.cursors, f.patterns, f.compared = f.cursors[:0], f.patterns[:0], 0
 	for i := range f.Parts {
 		p := &f.Parts[i]
 		if p.Lost = false; p.Topic == nil {
@@ -87,6 +92,7 @@ func (f *Filter) wants(t *Topic) bool {
 		return f.match(t, false)
 	}
 	if f.known[t.ID/64]&(1<<(t.ID%64)) == 0 {
+		f.compared += max(len(f.patterns)-1, 0) // one is in the price of looking at it
 		f.set(t, slices.ContainsFunc(f.patterns, func(p string) bool { return pattern.Covers(p, t.Name) }))
 	}
 	return f.yes[t.ID/64]&(1<<(t.ID%64)) != 0

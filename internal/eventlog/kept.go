@@ -126,7 +126,12 @@ func (l *Log) lost(t *Topic, p Pos) {
 		return
 	}
 	t.gone = p
-	l.goneMark = max(l.goneMark, p.Seq)
+	l.enlist(t)
+}
+
+// enlist puts a topic behind all others that have lost something.
+func (l *Log) enlist(t *Topic) {
+	l.goneMark = max(l.goneMark, t.gone.Seq)
 	// The list is in the order of its marks: who looks for losses after a position stops at the first mark that is not.
 	l.goneTopics.moveToBack(&t.goneAt, t)
 	t.goneAt.mark = l.goneMark

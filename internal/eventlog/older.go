@@ -13,8 +13,9 @@ func (r *reading) older() bool {
 	}
 	hole := r.hole(end.Seq)
 	i := sort.Search(len(l.keptOrder), func(i int) bool { return l.keptOrder[i].pos.Seq > at.Seq })
-	for left := scanEntries; i < len(l.keptOrder) && l.keptOrder[i].pos.Seq <= end.Seq; i++ {
-		if left--; left < 0 {
+	r.f.compared = 0 // to find the hole, which is one piece of work
+	for looked := 0; i < len(l.keptOrder) && l.keptOrder[i].pos.Seq <= end.Seq; i++ {
+		if looked++; r.f.spent(looked - 1) {
 			if hole != 0 && hole <= at.Seq {
 				r.lapped(at.Seq)
 			} else {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// scanEntries is how many entries one call looks at.
+// scanEntries is how many entries one call looks at, and topics compares with patterns.
 const scanEntries = 16384
 
 // Limit bounds one Read. The first entry is always returned.
@@ -217,12 +217,11 @@ func (r *reading) scan(segs []*segment) {
 	}
 	known, yes := r.f.known, r.f.yes
 	before := r.res.At // the position of the last record of the segment before
-	left := scanEntries
+	looked := 0
 	for _, s := range segs {
 		n := s.find(r.head.Seq, int(s.n.Load()))
-		end := min(n, i+left)
-		left -= end - i
-		for ; i < end; i++ {
+		for ; i < n && !r.f.spent(looked); i++ {
+			looked++
 			id := s.topics[i]
 			word, bit := id/64, uint64(1)<<(id%64)
 			if known[word]&^yes[word]&bit != 0 {

@@ -286,8 +286,8 @@ func (l *Log) Changes(f *Filter, after, present uint64, size int, dst []*Value) 
 	} else {
 		changes = s.changes[sort.Search(len(s.changes), func(i int) bool { return s.changes[i].order > after }):]
 	}
-	for left, c := range changes {
-		if left == scanEntries {
+	for looked, c := range changes {
+		if f.spent(looked) {
 			return u
 		}
 		if c.current() && !(c.topic.value.Gone && c.order <= present) && f.wants(c.topic) {

@@ -105,6 +105,11 @@ func (l *Log) intern(name string) *Topic {
 	}
 	l.topics[name] = t
 	l.pages.set(t.ID, t)
+	if t.gone.Seq > 0 {
+		// What freed says of a pattern is the newest loss of all that it matches: this one would be told of with that, after
+		// entries of the topic.
+		l.enlist(t)
+	}
 	return t
 }
 

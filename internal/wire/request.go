@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -52,8 +53,8 @@ func bad(format string, args ...any) error {
 
 // DecodeRequest decodes a client's message. The error is a *BadRequest.
 //
-// Fields that it doesn't know are ignored, and so is a null other than that of data; of a field that is there twice the
-// last one counts. An op that it doesn't know is returned with its ref, if it has one, whatever its other fields hold.
+// Fields that it doesn't know are ignored; null is absent, other than that of data; of a field that is there twice the
+// last one counts, whatever the others are. An op that it doesn't know is returned with its ref, if it has one, whatever its other fields hold.
 func DecodeRequest(msg []byte, binary bool) (Request, error) {
 	head, data, ok := split(msg, binary)
 	if !ok {
@@ -64,16 +65,16 @@ func DecodeRequest(msg []byte, binary bool) (Request, error) {
 		return Request{}, &BadRequest{CloseNotUTF8, "not UTF-8"}
 	}
 	w := walk{b: head}
-	wrong := "" // the last field with a value of a wrong type
+	var wrong faults
 	for w.next() {
-		if !r.set(&w) {
-			wrong = string(w.key)
+		if ok := r.set(&w); !ok || wrong.any() {
+			wrong.note(w.key, ok)
 		}
 	}
 	switch {
 	case w.bad:
 		return Request{}, bad("not a JSON object")
-	case wrong == "op" || r.Op == "":
+	case slices.Contains(wrong, "op") || r.Op == "":
 		return Request{}, bad(`no "op"`)
 	}
 	known, numbered := true, false
@@ -87,8 +88,8 @@ func DecodeRequest(msg []byte, binary bool) (Request, error) {
 	switch {
 	case !known:
 		return Request{Op: r.Op, Ref: r.Ref, HasRef: r.HasRef}, nil
-	case wrong != "":
-		return Request{}, bad("%q is of a wrong type or out of range", wrong)
+	case wrong.any():
+		return Request{}, bad("%q is of a wrong type or out of range", wrong[0])
 	case numbered && r.Sub == 0:
 		return Request{}, bad("%s without \"sub\"", r.Op)
 	case binary && r.Op != OpPub:
@@ -120,9 +121,6 @@ func (r *Request) set(w *walk) (ok bool) {
 		}
 		return true
 	}
-	if null(w.val) {
-		return true
-	}
 	switch string(w.key) {
 	case "op":
 		r.Op, ok = opName(w.val)
@@ -138,7 +136,7 @@ func (r *Request) set(w *walk) (ok bool) {
 		r.Sub, ok = integer(w.val, 1)
 	case "ref":
 		r.Ref, ok = natural(w.val)
-		r.HasRef = ok
+		r.HasRef = ok && !null(w.val)
 	case "replay":
 		r.Replay, ok = replay(w.val)
 	case "subs":
@@ -167,16 +165,20 @@ func replay(val []byte) (n int, ok bool) {
 
 // subRequests decodes the subscriptions of hello: objects with a number each.
 func subRequests(val []byte) (subs []SubRequest, ok bool) {
+	if null(val) {
+		return nil, true
+	}
 	list := walk{b: val, array: true}
 	for list.next() {
 		var s SubRequest
+		var wrong faults
 		w := walk{b: list.val}
 		for w.next() {
-			if !s.set(&w) {
-				return nil, false
+			if ok := s.set(&w); !ok || wrong.any() {
+				wrong.note(w.key, ok)
 			}
 		}
-		if w.bad || s.Sub == 0 {
+		if w.bad || wrong.any() || s.Sub == 0 {
 			return nil, false
 		}
 		subs = append(subs, s)
@@ -186,9 +188,6 @@ func subRequests(val []byte) (subs []SubRequest, ok bool) {
 
 // set takes one member of the subscription, and reports whether it is of the right type.
 func (s *SubRequest) set(w *walk) (ok bool) {
-	if null(w.val) {
-		return true
-	}
 	switch string(w.key) {
 	case "sub":
 		s.Sub, ok = integer(w.val, 1)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -164,6 +165,16 @@ func parseSub(m member, to *SubRequest) (ok bool) {
 	return true
 }
 
+// lastOfEach drops members that are there again later.
+func lastOfEach(list []member) (last []member) {
+	for i, m := range list {
+		if !slices.ContainsFunc(list[i+1:], func(o member) bool { return o.key == m.key }) {
+			last = append(last, m)
+		}
+	}
+	return last
+}
+
 // parseRequest is DecodeRequest for text, written anew with encoding/json.
 func parseRequest(msg []byte) (r Request, close int) {
 	if !utf8.Valid(msg) {
@@ -174,7 +185,7 @@ func parseRequest(msg []byte) (r Request, close int) {
 		return r, 3502
 	}
 	var sub SubRequest
-	for _, m := range list {
+	for _, m := range lastOfEach(list) {
 		var n int64
 		good := true
 		switch {
@@ -203,7 +214,7 @@ func parseRequest(msg []byte) (r Request, close int) {
 			for _, e := range elems {
 				members, ok := parseMembers(e)
 				var s SubRequest
-				for _, m := range members {
+				for _, m := range lastOfEach(members) {
 					ok = ok && (string(m.val) == "null" || parseSub(m, &s))
 				}
 				good = good && ok && s.Sub > 0

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -45,8 +46,8 @@ type ServerFrame struct {
 	MaxIn, MaxOut, MaxSubs int           // 0: no limit
 }
 
-// DecodeServer decodes a hub's message. Like DecodeRequest it ignores fields that it doesn't know, a null other than
-// that of data, and returns no more than Op of one that it doesn't know.
+// DecodeServer decodes a hub's message. Like DecodeRequest it ignores fields that it doesn't know, takes null for
+// absent other than that of data, and returns no more than Op of one that it doesn't know.
 func DecodeServer(msg []byte, binary bool) (ServerFrame, error) {
 	var d Decoder
 	return d.Decode(msg, binary)
@@ -69,24 +70,23 @@ func (d *Decoder) Decode(msg []byte, binary bool) (ServerFrame, error) {
 		return ServerFrame{}, errors.New("wire: message is not UTF-8")
 	}
 	w := walk{b: head}
-	wrong := "" // the last field with a value of a wrong type
+	var wrong faults
 	for w.next() {
-		if !f.set(&w, d) {
-			wrong = string(w.key)
+		if ok := f.set(&w, d); !ok || wrong.any() {
+			wrong.note(w.key, ok)
 		}
 	}
 	switch {
 	case w.bad:
 		return ServerFrame{}, errors.New("wire: message is not a JSON object")
-	case wrong == "op":
-	case !knownServerOp(f.Op):
+	case !slices.Contains(wrong, "op") && !knownServerOp(f.Op):
 		return ServerFrame{Op: f.Op}, nil
-	case wrong == "" && f.Op == "" && f.Topic == "":
+	case wrong.any():
+		return ServerFrame{}, fmt.Errorf("wire: %q is of a wrong type or out of range", wrong[0])
+	case f.Op == "" && f.Topic == "":
 		return ServerFrame{}, errors.New("wire: message without a topic")
-	case wrong == "":
-		return f, nil
 	}
-	return ServerFrame{}, fmt.Errorf("wire: %q is of a wrong type or out of range", wrong)
+	return f, nil
 }
 
 // text is the function text, for a string that probably is one of those before it.
@@ -120,9 +120,6 @@ func (f *ServerFrame) set(w *walk, d *Decoder) (ok bool) {
 		if !f.Binary { // else the data is after the header
 			f.Data, f.HasData = w.val, true
 		}
-		return true
-	}
-	if null(w.val) {
 		return true
 	}
 	switch string(w.key) { // the ones of a message first
@@ -159,10 +156,11 @@ func (f *ServerFrame) setNotice(w *walk) (ok bool) {
 		f.Missed, ok = natural(w.val)
 	case "ref":
 		f.Ref, ok = natural(w.val)
-		f.HasRef = ok
+		f.HasRef = ok && !null(w.val)
 	case "held":
 		f.Held, ok = boolean(w.val)
 	case "code":
+		f.Code, f.CloseCode = "", 0
 		if w.val[0] == '"' {
 			f.Code, ok = text(w.val)
 		} else {
@@ -174,7 +172,7 @@ func (f *ServerFrame) setNotice(w *walk) (ok bool) {
 		f.Again, ok = boolean(w.val)
 	case "retry":
 		f.Retry, ok = duration(w.val)
-		f.HasRetry = ok
+		f.HasRetry = ok && !null(w.val)
 	case "conn":
 		f.Conn, ok = text(w.val)
 	case "ping":
@@ -191,11 +189,12 @@ func (f *ServerFrame) setNotice(w *walk) (ok bool) {
 
 // setMax takes the limits of welcome.
 func (f *ServerFrame) setMax(val []byte) (ok bool) {
+	f.MaxIn, f.MaxOut, f.MaxSubs = 0, 0, 0
+	if null(val) {
+		return true
+	}
 	w := walk{b: val}
 	for ok = true; ok && w.next(); {
-		if null(w.val) {
-			continue
-		}
 		switch string(w.key) {
 		case "in":
 			f.MaxIn, ok = size(w.val)
@@ -221,6 +220,9 @@ func duration(val []byte) (d time.Duration, ok bool) {
 }
 
 func integers(val []byte) (list []int64, ok bool) {
+	if null(val) {
+		return nil, true
+	}
 	w := walk{b: val, array: true}
 	for w.next() {
 		v, ok := integer(w.val, -maxInt)

@@ -225,7 +225,7 @@ func FuzzDecodeServer(f *testing.F) {
 		if err != nil && !isJSON {
 			return
 		}
-		op, want, data, ok := parseServer(list)
+		op, want, data, ok := parseServer(lastOfEach(list))
 		known := knownServerOp(op)
 		switch {
 		case err == nil && !isJSON:

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 )
 
 // walk goes over the members of a JSON object or the elements of an array, in the manner of bufio.Scanner: while next
@@ -88,14 +89,30 @@ func (w *walk) readKey() bool {
 	return true
 }
 
-// null reports whether a member's value is null, which everywhere but in "data" means that it is not there.
+// null reports whether a member's value is null, which everywhere but in "data" means that it is not there: what it is
+// decoded to is what it would be without it.
 func null(val []byte) bool { return string(val) == "null" }
+
+// faults are the members of a wrong type. One that is there again, as it should be, is none: the last one counts.
+type faults []string
+
+func (f *faults) note(key []byte, ok bool) {
+	i := slices.Index(*f, string(key))
+	switch {
+	case !ok && i < 0:
+		*f = append(*f, string(key))
+	case ok && i >= 0:
+		*f = slices.Delete(*f, i, i+1)
+	}
+}
+
+func (f faults) any() bool { return len(f) > 0 }
 
 // text decodes a JSON string.
 func text(val []byte) (s string, ok bool) {
 	switch {
 	case val[0] != '"':
-		return "", false
+		return "", null(val)
 	case bytes.IndexByte(val, '\\') >= 0:
 		return escapedText(val)
 	}
@@ -122,7 +139,7 @@ func integer(val []byte, low int64) (v int64, ok bool) {
 	}
 	for _, c := range digits {
 		if !digit(c) {
-			return 0, false
+			return 0, null(val)
 		}
 		v = v*10 + int64(c-'0')
 	}
@@ -143,5 +160,5 @@ func natural(val []byte) (v uint64, ok bool) {
 
 // boolean decodes true or false.
 func boolean(val []byte) (v, ok bool) {
-	return string(val) == "true", val[0] == 't' || val[0] == 'f'
+	return string(val) == "true", val[0] == 't' || val[0] == 'f' || null(val)
 }

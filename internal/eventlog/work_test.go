@@ -1,0 +1,52 @@
+package eventlog
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestManyPatterns: one call compares few topics with many patterns, because others wait for it; the next one goes on.
+func TestManyPatterns(t *testing.T) {
+	const topics, patterns = 3000, 128
+	l := New(Options{
+		Bytes: 64 << 20, Age: time.Hour, KeptBytes: 64 << 20, StateBytes: 64 << 20, Values: topics, Shards: 1, Tag: 1,
+		Row: func(s string) *Row { return &Row{State: strings.HasPrefix(s, "s."), Keep: 1} }, Live: func(uint64, Live) {},
+	})
+	for i := range topics {
+		if _, _, err := l.Set(&Set{Topic: fmt.Sprint("s.a.", i), Data: []byte("1"), When: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		put(t, l, fmt.Sprint("e.a.", i), 1, time.Now())
+	}
+	var f Filter
+	for i := range patterns {
+		f.Parts = append(f.Parts, Part{Pattern: fmt.Sprint("*.*.z", i, ".*")})
+	}
+	f.Parts = append(f.Parts, Part{Pattern: fmt.Sprint("*.a.", topics-1)})
+	calls, found := 0, 0
+	for u := (Update{}); !u.Done; calls++ {
+		from := u.UpTo
+		u = l.Changes(&f, from, 0, 1<<20, nil)
+		if looked := u.UpTo - from; looked > scanEntries/patterns+1 {
+			t.Fatalf("one call compared %d values with %d patterns", looked, patterns)
+		}
+		found += len(u.Values)
+	}
+	if found != 1 {
+		t.Errorf("%d values were found in %d calls", found, calls)
+	}
+	found = 0
+	for res := (Result{At: Pos{Tag: 1}}); !res.Done; {
+		from := res.At.Seq
+		res = l.Read(&f, res.At, Limit{Entries: 10, Bytes: 1 << 20, Now: time.Now()}, nil)
+		if looked := res.At.Seq - from; looked > scanEntries/patterns+1 {
+			t.Fatalf("one call compared %d topics with %d patterns", looked, patterns)
+		}
+		found += len(res.Entries)
+	}
+	if found != 1 {
+		t.Errorf("%d entries were found", found)
+	}
+}

@@ -1,0 +1,153 @@
+package soak
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gohotline/hotline"
+)
+
+// This file is the process of the hub: the test's own binary, started once more.
+
+const hubVar = "HOTLINE_SOAK_HUB" // how long its log reaches back
+
+func TestMain(m *testing.M) {
+	if age := os.Getenv(hubVar); age != "" {
+		if err := serve(age); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// serve is a hub until standard input ends.
+func serve(age string) error {
+	logAge, err := time.ParseDuration(age)
+	if err != nil {
+		return err
+	}
+	anybody := hotline.Allow("room.*", "state.*", "here.*", "now.*")
+	hub := hotline.NewHub(&hotline.HubOptions{
+		AuthorizeSubscribe: anybody, AuthorizePublish: anybody,
+		Topics: map[string]hotline.TopicOptions{
+			"room.*":  {Keep: 5, MaxAge: time.Minute},
+			"state.*": {Delivery: hotline.State, MaxAge: time.Minute},
+			"here.*":  {Delivery: hotline.Presence, Linger: 2 * time.Second},
+			"now.*":   {Delivery: hotline.Signals},
+		},
+		Limits: hotline.Limits{LogAge: logAge, LogBytes: 16 << 20, PingInterval: 5 * time.Second},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	defer hub.Close()
+	mux := http.NewServeMux()
+	mux.Handle("/ws", hub)
+	mux.HandleFunc("/sample", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("free") != "" {
+			debug.FreeOSMemory()
+		}
+		_ = json.NewEncoder(w).Encode(take(hub))
+	})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	defer srv.Close()
+	go func() { _ = srv.Serve(ln) }()
+	fmt.Fprintln(os.Stdout, ln.Addr())
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// sample is what the hub's process uses at one moment.
+type sample struct {
+	At         time.Duration // since the soak began
+	Heap       uint64        // in use, after a collection
+	RSS        uint64        // 0: not known here
+	Goroutines int
+	Files      int
+	Stats      hotline.Stats
+}
+
+func take(hub *hotline.Hub) (s sample) {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s = sample{Heap: m.HeapAlloc, Goroutines: runtime.NumGoroutine(), Stats: hub.Stats()}
+	if list, err := os.ReadDir("/proc/self/fd"); err == nil {
+		s.Files = len(list)
+	}
+	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
+		pages, _ := strconv.ParseUint(strings.Fields(string(text))[1], 10, 64)
+		s.RSS = pages * uint64(os.Getpagesize())
+	}
+	return s
+}
+
+// process is the hub as the test sees it.
+type process struct {
+	addr string
+	http http.Client
+}
+
+func start(t *testing.T, logAge time.Duration) *process {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), hubVar+"="+logAge.String())
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{addr: strings.TrimSpace(line), http: http.Client{Transport: &http.Transport{}}}
+	t.Cleanup(func() {
+		p.http.CloseIdleConnections()
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the hub's process: %v", err)
+		}
+	})
+	return p
+}
+
+func (p *process) sample(t *testing.T, free bool) (s sample) {
+	t.Helper()
+	url := "http://" + p.addr + "/sample"
+	if free {
+		url += "?free=1"
+	}
+	resp, err := p.http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
