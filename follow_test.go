@@ -221,6 +221,7 @@ func TestCloseEndsAsking(t *testing.T) {
 		a, q := c.at(0, "chat.a"), c.at(1, "chat.a")
 		a.want("ok 1")
 		q.want("ok 1")
+		synctest.Wait() // the hubs follow a topic of their own, too
 		bs[1].Fail(TestFaults{Delay: 5 * time.Second})
 		c.worlds[0].publish("chat.a", 1)
 		pos := a.next().ID
