@@ -313,9 +313,9 @@ func (sh *shard) tick(p *peer) {
 		alive := max(c.lastRead.Load(), c.lastSent.Load())
 		switch {
 		case c.working.Load():
-			c.rearm(pongGrace)
-		case now < alive+interval+grace:
-			c.rearm(time.Duration(alive + interval + grace - now))
+			c.rearm(time.Duration(min(grace, interval)))
+		case now < alive+interval+grace: // an answer that comes yet is followed by a ping within an interval
+			c.rearm(time.Duration(min(interval, alive+interval+grace-now)))
 		default:
 			c.close(wire.CloseNoPong, "no pong", errNoPong)
 		}

@@ -34,6 +34,28 @@ func TestPingInterval(t *testing.T) {
 	}
 }
 
+// TestPingAfterLateAnswer: an answer that takes longer than the interval puts off the next ping by no more than another
+// interval. A proxy in between may end what is silent for a few intervals, long before grace is over.
+func TestPingAfterLateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const interval, late = time.Second, 1500 * time.Millisecond
+		w := newWorld(t, &HubOptions{Limits: Limits{PingInterval: interval}})
+		c := w.client()
+		c.auto = false
+		for i, last := 0, time.Now(); i < 10; i++ {
+			if f := c.next(); f.Op != "ping" {
+				t.Fatalf("got %q", brief(f))
+			}
+			if silence := time.Since(last); silence > interval {
+				t.Fatalf("ping %d came %s after the last was answered", i+1, silence)
+			}
+			time.Sleep(late)
+			c.send(`{"op":"pong"}`)
+			last = time.Now()
+		}
+	})
+}
+
 // TestClockIsSet: what a connection's life hangs on is measured by a clock that nobody sets. No test can set the other
 // one, so this looks for what would read it: a time that is kept as a number has lost the monotonic reading.
 func TestClockIsSet(t *testing.T) {
