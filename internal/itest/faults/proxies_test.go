@@ -26,7 +26,10 @@ func TestProxyIdle(t *testing.T) {
 				continue
 			}
 			if row.reconnects > 0 {
-				t.Errorf("%d reconnects", row.reconnects)
+				t.Errorf("%d reconnects, though no timer was late by more than %v", row.reconnects, lag())
+				for _, c := range a.clients {
+					t.Errorf("%s: %q", c.name, c.states)
+				}
 			}
 			a.check(3, row)
 			return
