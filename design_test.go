@@ -42,6 +42,27 @@ func TestDesignNamesTests(t *testing.T) {
 			t.Errorf("%s names %d tests", doc, len(list))
 		}
 	}
+	// Tests in JavaScript are named by their text and their file.
+	js := regexp.MustCompile("\"([^\"]+)\"(?: and \"([^\"]+)\")? in `([\\w/]+\\.test\\.mjs)`")
+	text, err := os.ReadFile("DESIGN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := js.FindAllSubmatch(text, -1)
+	for _, m := range list {
+		code, err := os.ReadFile(string(m[3]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range m[1:3] {
+			if len(name) > 0 && !regexp.MustCompile(`test\(["']`+regexp.QuoteMeta(string(name))+`["']`).Match(code) {
+				t.Errorf("%s has no test %q", m[3], name)
+			}
+		}
+	}
+	if len(list) < 6 {
+		t.Errorf("DESIGN.md names %d files of JavaScript's tests", len(list))
+	}
 	// Every promise has a test.
 	for _, p := range []string{"TestP1", "TestP2", "TestP3", "TestP4", "TestP5", "TestP6", "TestP7", "TestP8"} {
 		found := false

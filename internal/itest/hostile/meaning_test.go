@@ -23,7 +23,6 @@ type meaning struct {
 	hello    bool
 	messages int
 	keys     map[string]bool
-	held     map[string]bool
 	answers  []string
 	pubs     []pub
 }
