@@ -40,10 +40,14 @@ func (r *runner) run() ([]result, error) {
 				names = append(names, name)
 			}
 		}
-		for round := range r.rounds {
+		rounds := r.rounds
+		if w.long {
+			rounds = 1
+		}
+		for round := range rounds {
 			for i := range names {
 				name := names[(i+round)%len(names)] // nobody is always the first
-				fmt.Fprintf(os.Stderr, "%s, round %d of %d: %s\n", w.name, round+1, r.rounds, name)
+				fmt.Fprintf(os.Stderr, "%s, round %d of %d: %s\n", w.name, round+1, rounds, name)
 				s, err := w.run(r, name)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", w.name, name, err)

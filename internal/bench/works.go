@@ -15,6 +15,7 @@ type work struct {
 	columns []column
 	fits    func(candidate) bool
 	run     func(r *runner, peer string) (sample, error)
+	long    bool // it takes so long that it is done once
 }
 
 // A column is a figure of each peer.
@@ -94,6 +95,7 @@ var works = []work{
 		},
 		fits: func(c candidate) bool { return !c.floor },
 		run:  (*runner).slow,
+		long: true,
 	},
 	{
 		// Go's TLS sends the first 128 KiB of a connection in small records.
@@ -127,6 +129,7 @@ var works = []work{
 		},
 		fits: func(c candidate) bool { return c.topics || c.polls },
 		run:  (*runner).polling,
+		long: true,
 	},
 }
 
