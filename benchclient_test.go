@@ -8,13 +8,14 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gohotline/hotline/internal/child"
 )
 
 // The load of the benchmarks runs in a process of its own, so that getrusage tells the server's CPU alone. It is this
@@ -24,64 +25,61 @@ const benchEnv = "HOTLINE_BENCH_ADDR"
 // benchClients is the other process: so many raw connections, each with a hello that subscribes to its topics. It
 // counts frames; a line "expect n" on its input is answered by "done" once every connection has had n more messages.
 type benchClients struct {
-	t   testing.TB
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Scanner
+	*child.Process
+	t testing.TB
 }
 
 func startBenchClients(b *testing.B, addr string, conns int, secure bool, subs string) *benchClients {
 	b.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := &benchClients{t: b, cmd: exec.Command(exe)}
-	c.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %t %s", benchEnv, addr, conns, secure, subs), "GOMAXPROCS=1")
-	c.cmd.Stderr = os.Stderr
-	if c.in, err = c.cmd.StdinPipe(); err != nil {
-		b.Fatal(err)
-	}
-	out, err := c.cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	c.out = bufio.NewScanner(out)
-	if err := c.cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		c.in.Close()
-		c.cmd.Wait()
-	})
+	c := &benchClients{startChild(b, fmt.Sprintf("%s=%s %d %t %s", benchEnv, addr, conns, secure, subs), "GOMAXPROCS=1"), b}
 	c.wait("ready")
 	return c
 }
 
-func (c *benchClients) wait(line string) {
+// startChild starts this test binary once more, until the benchmark ends.
+func startChild(b *testing.B, env ...string) *child.Process {
+	b.Helper()
+	cmd, err := child.Self(env...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := child.Start(cmd)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			b.Error(err)
+		}
+	})
+	return p
+}
+
+func (c *benchClients) wait(want string) {
 	c.t.Helper()
-	if !c.out.Scan() || c.out.Text() != line {
-		c.t.Fatalf("load process: %q, want %q", c.out.Text(), line)
+	if line, err := c.Line(); err != nil || line != want {
+		c.t.Fatalf("load process: %q, %v, want %q", line, err, want)
 	}
 }
 
 // stamp is when the only connection got its next message.
 func (c *benchClients) stamp() time.Time {
 	c.t.Helper()
-	if !c.out.Scan() {
-		c.t.Fatal("load process: no time stamp")
+	line, err := c.Line()
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	n, err := strconv.ParseInt(c.out.Text(), 10, 64)
+	n, err := strconv.ParseInt(line, 10, 64)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return time.Unix(0, n)
 }
 
-func (c *benchClients) expect(messages int) { fmt.Fprintf(c.in, "expect %d\n", messages) }
+func (c *benchClients) expect(messages int) { fmt.Fprintf(c.In, "expect %d\n", messages) }
 
 // pong has every connection send a Pong (RFC 6455 §5.5.3).
-func (c *benchClients) pong() { fmt.Fprintln(c.in, "pong"); c.done() }
+func (c *benchClients) pong() { fmt.Fprintln(c.In, "pong"); c.done() }
 
 func (c *benchClients) done() { c.t.Helper(); c.wait("done") }
 

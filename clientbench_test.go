@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"runtime"
 	"testing"
 )
@@ -42,33 +41,12 @@ func runBenchHub() {
 
 func startBenchHub(b *testing.B) (in io.Writer, url string) {
 	b.Helper()
-	exe, err := os.Executable()
+	p := startChild(b, benchHubEnv+"=1")
+	addr, err := p.Line()
 	if err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), benchHubEnv+"=1")
-	cmd.Stderr = os.Stderr
-	w, err := cmd.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		w.Close()
-		cmd.Wait()
-	})
-	s := bufio.NewScanner(out)
-	if !s.Scan() {
-		b.Fatal("the hub's process prints no address")
-	}
-	return w, "ws://" + s.Text() + "/"
+	return p.In, "ws://" + addr + "/"
 }
 
 // BenchmarkClient is what one client takes through Messages from a hub in another process, in bursts that the log holds.

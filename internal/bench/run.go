@@ -64,7 +64,7 @@ func (r *runner) run() ([]result, error) {
 func (r *runner) of(n int) int { return max(1, int(math.Round(float64(n)*r.scale))) }
 
 // session is a server and its load.
-type session struct{ server, load *process }
+type session struct{ server, load process }
 
 func open(name string, flags ...string) (*session, error) {
 	self, err := os.Executable()
@@ -80,13 +80,13 @@ func open(name string, flags ...string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr, err := s.server.line()
+	addr, err := s.server.Line()
 	if err != nil {
-		s.server.stop()
+		_ = s.server.Stop()
 		return nil, err
 	}
 	if s.load, err = start(self, append([]string{"load", addr, name}, flags...)...); err != nil {
-		s.server.stop()
+		_ = s.server.Stop()
 		return nil, err
 	}
 	return &s, nil
@@ -106,8 +106,8 @@ func connected(name string, conns, topics, each int, wild bool, flags ...string)
 }
 
 func (s *session) close() {
-	s.load.stop()
-	s.server.stop()
+	_ = s.load.Stop() // how they end is no part of the figures
+	_ = s.server.Stop()
 }
 
 // measured publishes and waits for what the load expects. It returns what the load saw, and the server's CPU

@@ -7,11 +7,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
 	"time"
+
+	"github.com/gohotline/hotline/internal/child"
 )
 
 // The runner tells its two processes what to do: an order a line on their standard input, an answer a line on their
@@ -76,61 +77,33 @@ func obey(do func(o order) (answer, error)) error {
 }
 
 // process is the other end of obey.
-type process struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Scanner
+type process struct{ *child.Process }
+
+func start(name string, args ...string) (process, error) {
+	p, err := child.Start(exec.Command(name, args...))
+	return process{p}, err
 }
 
-func start(name string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(name, args...)}
-	p.cmd.Stderr = os.Stderr
-	var err error
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	p.out = bufio.NewScanner(out)
-	return p, p.cmd.Start()
-}
-
-func (p *process) line() (string, error) {
-	if !p.out.Scan() {
-		return "", fmt.Errorf("%v has ended: %v", p.cmd.Args, p.out.Err())
-	}
-	return p.out.Text(), nil
-}
-
-func (p *process) do(o order) (answer, error) {
+func (p process) do(o order) (answer, error) {
 	b, err := json.Marshal(o)
 	if err != nil {
 		return answer{}, err
 	}
-	if _, err := p.in.Write(append(b, '\n')); err != nil {
+	if _, err := p.In.Write(append(b, '\n')); err != nil {
 		return answer{}, err
 	}
-	line, err := p.line()
+	line, err := p.Line()
 	if err != nil {
 		return answer{}, err
 	}
 	var a answer
 	if err := json.Unmarshal([]byte(line), &a); err != nil {
-		return answer{}, fmt.Errorf("%v: %q: %w", p.cmd.Args, line, err)
+		return answer{}, fmt.Errorf("%v: %q: %w", p, line, err)
 	}
 	if a.Error != "" {
-		return a, fmt.Errorf("%v: %s: %s", p.cmd.Args, o.Do, a.Error)
+		return a, fmt.Errorf("%v: %s: %s", p, o.Do, a.Error)
 	}
 	return a, nil
-}
-
-func (p *process) stop() {
-	p.in.Close()
-	t := time.AfterFunc(5*time.Second, func() { _ = p.cmd.Process.Kill() })
-	_ = p.cmd.Wait()
-	t.Stop()
 }
 
 // A payload is JSON that says when it was published, which is how the load finds messages in whatever a protocol wraps

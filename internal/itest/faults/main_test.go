@@ -60,12 +60,3 @@ func random(name string) *rand.Rand {
 	fmt.Fprint(h, name)
 	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
-
-// lacks skips t because something that it needs is missing; where CI is set it fails.
-func lacks(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}

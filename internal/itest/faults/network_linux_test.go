@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gohotline/hotline/internal/itest/need"
 )
 
 // network is two network namespaces, of a hub and of its clients, and the link between them: this process carries each packet
@@ -161,7 +163,7 @@ func newNamespace(t *testing.T, ip string) *namespace {
 		}
 	})
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) {
-		lacks(t, "network namespaces with a tun device need root, or CAP_SYS_ADMIN and CAP_NET_ADMIN, and /dev/net/tun: %v", err)
+		need.Missing(t, "network namespaces with a tun device need root, or CAP_SYS_ADMIN and CAP_NET_ADMIN, and /dev/net/tun: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)

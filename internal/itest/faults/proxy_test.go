@@ -25,6 +25,8 @@ import (
 	"testing"
 	"text/template"
 	"time"
+
+	"github.com/gohotline/hotline/internal/itest/need"
 )
 
 // proxyKind is a proxy that everybody knows.
@@ -116,7 +118,7 @@ func startProxy(t *testing.T, kind proxyKind, secure bool, hubs ...string) *prox
 	path, err := exec.LookPath(kind.name)
 	if err != nil {
 		if path, err = exec.LookPath("/usr/sbin/" + kind.name); err != nil {
-			lacks(t, "%s is missing: apt-get install %s", kind.name, kind.pkg)
+			need.Missing(t, "%s is missing: apt-get install %s", kind.name, kind.pkg)
 		}
 	}
 	p := &proxy{t: t, kind: kind, dir: t.TempDir(), Hubs: hubs, Addr: ownAddr(t)}
@@ -187,7 +189,7 @@ func ownAddr(t *testing.T) string {
 	addr := fmt.Sprintf("127.%d.%d.%d:8080", 1+b[0]%254, b[1], 1+b[2]%254)
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		lacks(t, "no listening on %s here: %v", addr, err)
+		need.Missing(t, "no listening on %s here: %v", addr, err)
 	}
 	ln.Close()
 	return addr

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/gohotline/hotline"
+	"github.com/gohotline/hotline/internal/itest/need"
 	"github.com/gohotline/hotline/internal/oracle"
 )
 
@@ -36,7 +37,7 @@ func TestSlowHTTP(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("slowhttptest")
 	if err != nil {
-		lacks(t, "slowhttptest is missing: apt-get install slowhttptest")
+		need.Missing(t, "slowhttptest is missing: apt-get install slowhttptest")
 	}
 	for try := 1; ; try++ {
 		lag := watchLag(t)

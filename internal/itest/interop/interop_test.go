@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"os"
 	"slices"
 	"testing"
 )
@@ -80,13 +79,4 @@ func clients() []*client {
 		pythonWebsockets(), pythonAiohttp(), pythonAutobahn(), pythonWsproto(),
 		npmWS(), ownNode(), libwebsockets(),
 	}
-}
-
-// missing says that a client is not installed. Where CI is set it must be.
-func missing(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
 }

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/gohotline/hotline/internal/itest/need"
 )
 
 const (
@@ -23,10 +25,10 @@ func libwebsockets() *client {
 		"shows the answer to its Close": "libwebsockets waits for the answer to its Close and does not show it.",
 	}, func(t *testing.T) *exec.Cmd {
 		if _, err := os.Stat("/usr/include/libwebsockets.h"); err != nil {
-			missing(t, "%v; install libwebsockets-dev", err)
+			need.Missing(t, "%v; install libwebsockets-dev", err)
 		}
 		if _, err := exec.LookPath("gcc"); err != nil {
-			missing(t, "%v; install gcc", err)
+			need.Missing(t, "%v; install gcc", err)
 		}
 		program := filepath.Join(t.TempDir(), "lws_client")
 		out, err := exec.Command("gcc", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-o", program,

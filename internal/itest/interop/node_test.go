@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/gohotline/hotline/internal/itest/need"
 )
 
 // browserModules is where `make browser` and `make interop` install what comes from npm.
@@ -33,10 +35,10 @@ func ownNode() *client {
 // nodeClient is a client that node runs, and that needs a package.
 func nodeClient(t *testing.T, node, script, needs string) *exec.Cmd {
 	if _, err := os.Stat(filepath.Join(browserModules, needs)); err != nil {
-		missing(t, "%v; run npm ci in internal/itest/browser", err)
+		need.Missing(t, "%v; run npm ci in internal/itest/browser", err)
 	}
 	if _, err := exec.LookPath(node); err != nil {
-		missing(t, "%v; install nodejs", err)
+		need.Missing(t, "%v; install nodejs", err)
 	}
 	modules, err := filepath.Abs(browserModules)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gohotline/hotline/internal/itest/need"
 )
 
 // process is a client that is a program. Each line of its standard input is a command, each of its standard output an
@@ -206,7 +208,7 @@ const systemPython = "/usr/bin/python3"
 func python(library string, lacks map[string]string) *client {
 	return program(library, lacks, func(t *testing.T) *exec.Cmd {
 		if out, err := exec.Command(systemPython, "-c", "import "+library).CombinedOutput(); err != nil {
-			missing(t, "%s -c 'import %s': %v: %s; install python3-%s", systemPython, library, err, out, library)
+			need.Missing(t, "%s -c 'import %s': %v: %s; install python3-%s", systemPython, library, err, out, library)
 		}
 		cmd := exec.Command(systemPython, "clients/"+library+"_client.py")
 		cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")

@@ -1,7 +1,6 @@
 package soak
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -18,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gohotline/hotline"
+	"github.com/gohotline/hotline/internal/child"
 )
 
 // This file is the process of the hub: the test's own binary, started once more.
@@ -106,32 +105,24 @@ type process struct {
 }
 
 func start(t *testing.T, logAge time.Duration) *process {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), hubVar+"="+logAge.String())
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
+	cmd, err := child.Self(hubVar + "=" + logAge.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
+	c, err := child.Start(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{addr: strings.TrimSpace(line), http: http.Client{Transport: &http.Transport{}}}
+	p := &process{http: http.Client{Transport: &http.Transport{}}}
 	t.Cleanup(func() {
 		p.http.CloseIdleConnections()
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the hub's process: %v", err)
+		if err := c.Stop(); err != nil {
+			t.Error(err)
 		}
 	})
+	if p.addr, err = c.Line(); err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 
