@@ -118,6 +118,7 @@ func (h *Hub) clean() {
 	now := time.Now()
 	h.wake(h.log.Expire(now))
 	h.feed.sweep(now)
+	h.keys.sweep(now)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.closing {

@@ -65,7 +65,7 @@ func (k *keys) once(ctx context.Context, key string, store func(key string) (eve
 func (k *keys) attempt(key string) (a *attempt, first bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.expire(time.Now())
+	k.expire(time.Now(), 2) // faster than they come; it stands in the way of other publishers
 	if a = k.known[key]; a != nil {
 		return a, false
 	}
@@ -92,15 +92,29 @@ func (k *keys) run(a *attempt, store func(key string) (eventlog.Pos, bool, error
 	return a.pos, a.held, err
 }
 
-// expire forgets what is too old, or too much.
-func (k *keys) expire(now time.Time) {
+// expire forgets what is too old, or too much, at most so many at a time. It reports whether that was all.
+func (k *keys) expire(now time.Time, most int) bool {
 	n := 0
-	for n < len(k.order) && (now.Sub(k.order[n].when) >= keyMemory || len(k.order)-n > keyBytes/attemptBytes) {
+	old := func() bool {
+		return n < len(k.order) && (now.Sub(k.order[n].when) >= keyMemory || len(k.order)-n > keyBytes/attemptBytes)
+	}
+	for n < most && old() {
 		delete(k.known, k.order[n].key)
 		k.order[n] = nil
 		n++
 	}
-	if k.order = k.order[n:]; len(k.order) == 0 {
-		k.order = nil
+	all := !old()
+	if k.order = k.order[n:]; n > 0 && len(k.known) == 0 { // both keep the room that they have needed
+		k.order, k.known = nil, make(map[string]*attempt)
+	}
+	return all
+}
+
+// sweep forgets what is too old also when there are no new keys.
+func (k *keys) sweep(now time.Time) {
+	for all := false; !all; {
+		k.mu.Lock()
+		all = k.expire(now, 1024)
+		k.mu.Unlock()
 	}
 }

@@ -289,6 +289,26 @@ func TestKeysAreBounded(t *testing.T) {
 	}
 }
 
+// TestKeysAreForgotten: after 5 minutes they take no memory, also where nobody publishes any more.
+func TestKeysAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHub(nil)
+		defer h.Close()
+		for i := range 3000 {
+			if err := h.Once(fmt.Sprint(i)).Publish(t.Context(), "a", i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(keyMemory + 2*time.Second)
+		synctest.Wait()
+		h.keys.mu.Lock()
+		defer h.keys.mu.Unlock()
+		if len(h.keys.known) > 0 || cap(h.keys.order) > 0 {
+			t.Errorf("%d keys are known, %d remembered", len(h.keys.known), cap(h.keys.order))
+		}
+	})
+}
+
 // Once stores at most one message a topic and key, whoever publishes at the same time, and tries again after a failure.
 func TestOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
