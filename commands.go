@@ -15,6 +15,7 @@ import (
 
 	"github.com/gohotline/hotline/internal/eventlog"
 	"github.com/gohotline/hotline/internal/frame"
+	"github.com/gohotline/hotline/internal/pattern"
 	"github.com/gohotline/hotline/internal/wire"
 )
 
@@ -358,7 +359,7 @@ func (c *Conn) publish(req *wire.Request) {
 	case err != nil:
 		code, again := refusal(err)
 		if !req.HasRef {
-			c.hub.log_().Debug("hotline: signal refused", "conn", c.id, "topic", req.Topic, "error", err)
+			c.hub.log_().Debug("hotline: signal refused", "conn", c.id, "topic", req.Topic[:min(len(req.Topic), pattern.MaxLen)], "error", err)
 			return
 		}
 		c.control(frame.Text, wire.AppendErr(nil, req.Ref, true, code, told(err), again))
