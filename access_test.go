@@ -290,3 +290,18 @@ func TestPushed(t *testing.T) {
 		}
 	})
 }
+
+// TestLogOfSignals: what a client calls a topic does not fill the log.
+func TestLogOfSignals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log journal
+		w := newWorld(t, &HubOptions{Logger: log.logger()})
+		c := w.client("a")
+		c.want("ok 1")
+		c.send(fmt.Sprintf(`{"op":"pub","topic":%q,"data":1}`, strings.Repeat("x", 60_000)))
+		synctest.Wait()
+		if text := log.String(); !strings.Contains(text, "signal refused") || len(text) > 5000 {
+			t.Errorf("the log has %d bytes: %.500s", len(text), text)
+		}
+	})
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gohotline/hotline/internal/eventlog"
 	"github.com/gohotline/hotline/internal/frame"
+	"github.com/gohotline/hotline/internal/pattern"
 	"github.com/gohotline/hotline/internal/wire"
 )
 
@@ -218,7 +219,6 @@ func (c *Conn) pong() {
 	c.received()
 	if at := c.pinged.Swap(0); at != 0 {
 		c.hub.stats.ping(c.hub.age() - time.Duration(at))
-		c.pinged.Store(0)
 	}
 }
 
@@ -359,7 +359,7 @@ func (c *Conn) publish(req *wire.Request) {
 	case err != nil:
 		code, again := refusal(err)
 		if !req.HasRef {
-			c.hub.log_().Debug("hotline: signal refused", "conn", c.id, "topic", req.Topic, "error", err)
+			c.hub.log_().Debug("hotline: signal refused", "conn", c.id, "topic", req.Topic[:min(len(req.Topic), pattern.MaxLen)], "error", err)
 			return
 		}
 		c.control(frame.Text, wire.AppendErr(nil, req.Ref, true, code, told(err), again))

@@ -53,6 +53,8 @@
 //	log 64 MiB + kept messages 64 MiB + State values 256 MiB + idempotency keys 32 MiB + pending State and Signals 16 MiB
 //	+ who is subscribed by patterns, topic by topic: 4 MiB a CPU
 //	+ connections × (8 KiB + 2 × window 64 KiB + control lane + 128 B a subscription)
+//	+ connections that are amid a message of theirs × (80 KiB, with compression 128 KiB)
+//	+ connections that are sent a replay of a pattern × 16 B a topic that it matches
 //
 // where the window is spent only by connections that are being written to and do not read: what is on its way to a
 // socket that has filled up, and the frames that cannot be made again. The kernel's own buffer is held to half a window

@@ -10,6 +10,12 @@ import (
 // maxLists is how many exact topics are read by merging their lists; for more, or patterns, the log is scanned.
 const maxLists = 128
 
+// Topics that have lost something are compared with more than fewPatterns one by one, and after indexFrom of them through an index.
+const (
+	fewPatterns = 8
+	indexFrom   = 64
+)
+
 // Part is one subscription of a Filter: a topic or a pattern.
 type Part struct {
 	Topic   *Topic // nil: Pattern has wildcards, or is a topic that nothing holds
@@ -27,8 +33,10 @@ type Filter struct {
 	cursors    []cursor // if lists
 	scratch    []change // likewise; else
 	patterns   []string
-	known, yes []uint64 // by topic id
-	compared   int      // patterns with topics, beside the first
+	known, yes []uint64           // by topic id
+	compared   int                // patterns with topics, beside the first
+	index      *pattern.Trie[int] // of Parts; nil: they are compared one by one
+	matches    []int
 }
 
 // spent reports whether a call that has looked at n entries has done enough: others wait for the reader, and for the lock.
@@ -54,7 +62,7 @@ func (p *Replay) misses(t *Topic, gone uint64) bool {
 
 // reset forgets what was found out about topics: a number may stand for another one by now. It needs Log.mu.
 func (f *Filter) reset(l *Log) {
-	f.cursors, f.patterns, f.compared = f.cursors[:0], f.patterns[:0], 0
+	f.cursors, f.patterns, f.compared, f.index = f.cursors[:0], f.patterns[:0], 0, nil
 	for i := range f.Parts {
 		p := &f.Parts[i]
 		if p.Lost = false; p.Topic == nil {
@@ -91,15 +99,34 @@ func (f *Filter) wants(t *Topic) bool {
 	if f.lists {
 		return f.match(t, false)
 	}
-	if f.known[t.ID/64]&(1<<(t.ID%64)) == 0 {
+	switch {
+	case f.known[t.ID/64]&(1<<(t.ID%64)) != 0:
+	case f.index != nil:
+		f.set(t, f.match(t, false))
+	default:
 		f.compared += max(len(f.patterns)-1, 0) // one is in the price of looking at it
 		f.set(t, slices.ContainsFunc(f.patterns, func(p string) bool { return pattern.Covers(p, t.Name) }))
 	}
 	return f.yes[t.ID/64]&(1<<(t.ID%64)) != 0
 }
 
+// makeIndex is for a filter that is about to meet very many topics. It lasts for the call.
+func (f *Filter) makeIndex() {
+	f.index = new(pattern.Trie[int])
+	for i := range f.Parts {
+		f.index.Add(f.Parts[i].Pattern, i)
+	}
+}
+
 // match reports whether a part matches t, and marks those parts as lost if asked.
 func (f *Filter) match(t *Topic, mark bool) (found bool) {
+	if f.index != nil {
+		f.matches = f.index.Append(f.matches[:0], t.Name)
+		for _, i := range f.matches {
+			f.Parts[i].Lost = f.Parts[i].Lost || mark
+		}
+		return len(f.matches) > 0
+	}
 	for i := range f.Parts {
 		p := &f.Parts[i]
 		if p.Topic == t || p.Topic == nil && pattern.Covers(p.Pattern, t.Name) {

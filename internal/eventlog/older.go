@@ -99,7 +99,11 @@ func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) 
 	if r.f.lists {
 		return
 	}
+	looked := 0
 	for e := r.l.goneTopics.last; e != nil && e.mark > at; e = e.prev {
+		if looked++; looked == indexFrom && r.f.index == nil && len(r.f.patterns) > fewPatterns {
+			r.f.makeIndex()
+		}
 		if g := e.topic.gone; g.Seq > at && g.Seq <= until && r.f.wants(e.topic) &&
 			(r.replay == nil || r.replay.misses(e.topic, g.Seq)) {
 			found(e.topic, nil, g)

@@ -50,3 +50,40 @@ func TestManyPatterns(t *testing.T) {
 		t.Errorf("%d entries were found", found)
 	}
 }
+
+// TestManyLosses: whoever has lost entries of very many topics is told so in one step, in which each topic is not compared with
+// every pattern.
+func TestManyLosses(t *testing.T) {
+	const topics, patterns = 3000, 128
+	l := New(Options{
+		Bytes: 64 << 20, Age: time.Hour, KeptBytes: 64 << 20, StateBytes: 64 << 20, Values: topics, Shards: 1, Tag: 1,
+		Row: func(string) *Row { return &Row{} }, Live: func(uint64, Live) {},
+	})
+	for i := range topics {
+		l.Subscribe(fmt.Sprint("e.a.", i), 0)
+		put(t, l, fmt.Sprint("e.a.", i), 1, time.Now())
+	}
+	flush(l, time.Now())
+	f := Filter{Parts: []Part{exact(l, "e.a.1"), wild("e.*.2"), wild("e.a.3.>")}}
+	for i := range patterns {
+		f.Parts = append(f.Parts, wild(fmt.Sprint("*.*.z", i, ".*")))
+	}
+	f.Parts = append(f.Parts, wild("*.a.2999"), wild("e.>"))
+	l.mu.Lock()
+	f.reset(l)
+	r := reading{l: l, f: &f, head: l.headPos, res: Result{At: Pos{Tag: 1}}}
+	if hole := r.hole(l.floor.Seq); hole != 1 || f.compared > 100*patterns {
+		t.Errorf("%d topics were compared with patterns %d times; the hole is at %d", topics, f.compared, hole)
+	}
+	l.mu.Unlock()
+	res := l.Read(&f, Pos{Tag: 1}, Limit{Entries: 10, Bytes: 1 << 20, Now: time.Now()}, nil)
+	var lost []string
+	for _, p := range f.Parts {
+		if p.Lost {
+			lost = append(lost, p.Pattern)
+		}
+	}
+	if got, want := strings.Join(lost, " "), "e.a.1 e.*.2 *.a.2999 e.>"; res.Hole != Lapped || got != want {
+		t.Errorf("hole %d, lost by %s; want %s", res.Hole, got, want)
+	}
+}

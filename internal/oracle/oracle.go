@@ -26,6 +26,8 @@ type Oracle struct {
 	// Hollow is for hubs with a broker: what a gap tells of may also lie between its position and what comes next,
 	// because a position is that of a real entry, and what was lost has none that anybody could show.
 	Hollow bool
+	// Witnessed says that somebody is shown every message that is stored, so that a publish of which nothing was heard was not.
+	Witnessed bool
 
 	mu        sync.Mutex
 	lives     map[uint64]uint64 // number of each hub's life by the tag of its positions; nil: there is one hub
@@ -159,6 +161,9 @@ func (o *Oracle) Attempt(topic, data string) {
 // untold reports whether something may have been stored up to there of which nobody was told: the hub ended before its
 // publisher had the answer, and before anybody was sent it. The publisher then had it stored once more, by the next hub.
 func (o *Oracle) untold(topic string, upTo uint64) bool {
+	if o.Witnessed {
+		return false
+	}
 	for data, at := range o.attempted {
 		id, told := o.ids[data]
 		if pattern.Covers(topic, at) && o.since[data] <= upTo && (!told || o.seqOf(id)>>lifeBits > upTo>>lifeBits) {
@@ -273,6 +278,9 @@ func (l *Sub) Message(topic, id, data string) {
 	l.o.mu.Lock()
 	defer l.o.mu.Unlock()
 	l.o.counts.Delivered++
+	if !pattern.Covers(l.topic, topic) {
+		l.o.failures = append(l.o.failures, fmt.Sprintf("unexpected: %s has a message of %s, and subscribed to %q", l.who, topic, l.topic))
+	}
 	if at, ok := l.o.attempted[data]; !ok || at != topic {
 		l.o.failures = append(l.o.failures, fmt.Sprintf("unexpected: %s %s was never published", topic, data))
 		return

@@ -34,6 +34,17 @@ func TestVerdict(t *testing.T) {
 		{"stored twice", "duplicated", true, []step{begin, publish("x", "2.1"), message("x", "2.1"), message("x", "3.1")}},
 		{"out of order", "reordered", true, []step{begin, publish("x", "2.1"), publish("y", "3.1"), message("y", "3.1"), message("x", "2.1")}},
 		{"never published", "unexpected", true, []step{begin, message("x", "2.1")}},
+		{"another's", "unexpected", true, []step{func(o *Oracle, _ *Sub) {
+			l := o.Sub("another", "b.*")
+			l.Begin("", 0)
+			l.OK("1.7")
+			o.Attempt("a", "x")
+			l.Message("a", "2.1", "x")
+		}}},
+		{"nothing is missing, and a publish failed", "false gap", false, []step{
+			func(o *Oracle, _ *Sub) { o.Witnessed = true; o.Attempt("a", "failed") },
+			begin, publish("x", "2.1"), missing("2.1", 1), message("x", "2.1"),
+		}},
 		{"nothing is missing", "false gap", false, []step{begin, publish("x", "2.1"), missing("2.1", 1), message("x", "2.1")}},
 		{"a log that has everything", "a gap, but", true, []step{begin, publish("x", "2.1"), publish("y", "3.1"), missing("3.1", 1), message("y", "3.1")}},
 		{"too many", "says 2, but only 1", false, []step{begin, publish("x", "2.1"), publish("y", "3.1"), missing("3.1", 2), message("y", "3.1")}},

@@ -71,7 +71,7 @@ func newApp(t *testing.T, name string, o appOptions) *app {
 	t.Helper()
 	a := &app{t: t, name: name, o: oracle.New(), storm: make(chan struct{}), received: make(map[string]bool)}
 	a.changed = sync.NewCond(&a.mu)
-	a.o.Whole, a.gentle = !o.small, o.small
+	a.o.Whole, a.o.Witnessed, a.gentle = !o.small, true, o.small
 	if a.sizes = o.sizes; a.sizes == 0 {
 		a.sizes = 400
 	}

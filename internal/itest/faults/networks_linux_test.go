@@ -52,8 +52,8 @@ func TestNetworkShortPartition(t *testing.T) {
 			t.Logf("once more: this process stood still for %v", late)
 			continue
 		}
-		if row.faults = int(n.faults()); row.reconnects > 0 {
-			t.Errorf("%d reconnects", row.reconnects)
+		if row.faults = int(n.faults()); row.reconnects > 0 || row.faults == 0 {
+			t.Errorf("%d reconnects, %d packets dropped", row.reconnects, row.faults)
 		}
 		a.check(7, row)
 		return

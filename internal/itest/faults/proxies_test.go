@@ -176,6 +176,9 @@ func TestProxyDeploy(t *testing.T) {
 				slot.put(a.newHub(node()))
 			}
 		})
+		if row.reconnects < len(a.clients) {
+			t.Errorf("%d reconnects of %d clients, though every hub has shut down", row.reconnects, len(a.clients))
+		}
 		a.check(5, row)
 	})
 }

@@ -68,6 +68,9 @@ func (a *app) check(order int, r *row) {
 	for _, f := range r.failures {
 		a.t.Error(f)
 	}
+	if r.counts.Delivered == 0 {
+		a.t.Error("nothing was delivered: there is nothing to judge")
+	}
 	if a.t.Failed() {
 		a.t.Logf("repeat with make faults SEED=%d", seed)
 	}

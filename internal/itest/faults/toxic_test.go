@@ -173,6 +173,9 @@ func TestToxics(t *testing.T) {
 					r.renew(makeToxic(kind, stream, random(name)))
 				}
 				row := a.run(func() { a.single(routes, kind, stream) })
+				if row.faults < len(routes) || p.cuts && row.reconnects == 0 {
+					t.Errorf("that was no storm: %d faults, %d reconnects", row.faults, row.reconnects)
+				}
 				a.check(1, row)
 			})
 		}
@@ -233,6 +236,9 @@ func TestToxicMixtures(t *testing.T) {
 				routes = append(routes, a.newRoute(addr))
 			}
 			row := a.run(func() { a.mixture(routes) })
+			if row.faults < len(routes) || row.reconnects == 0 {
+				t.Errorf("that was no storm: %d faults, %d reconnects", row.faults, row.reconnects)
+			}
 			a.check(2, row)
 		})
 	}

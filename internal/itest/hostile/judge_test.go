@@ -26,6 +26,8 @@ const (
 type verdict struct {
 	codes   []int // of the Close frame: one of these
 	answers []string
+	pongs   []string // what its pings carried
+	later   []string // and those that came after what it is closed for
 	pubs    []pub
 	plain   int // messages for OnMessage
 	why     string
@@ -33,6 +35,7 @@ type verdict struct {
 	// vague: at some point it is the server's choice what it makes of what came. Nothing but the promises to others is
 	// to be asked of it.
 	vague bool
+	early bool // it may have been closed before the end: not every ping need be answered
 }
 
 // pub is a message that others are to see.
@@ -74,6 +77,7 @@ func rule(b []byte, deflate, plain bool, limit int) verdict {
 func (j *judge) end(why string, codes ...int) bool {
 	j.v.why = why
 	j.v.codes = append(append(j.v.codes, codes...), j.early...)
+	j.v.early = len(j.early) > 0
 	return true
 }
 
@@ -146,6 +150,9 @@ func (j *judge) frame() (done bool) {
 	if control {
 		if !whole {
 			return j.end("cut in a control frame", cut)
+		}
+		if op == opPing {
+			j.v.pongs = append(j.v.pongs, string(payload))
 		}
 		return op == opClose && j.close(payload)
 	}
@@ -230,6 +237,7 @@ func (j *judge) crossing() int {
 	next := judge{b: j.b, limit: j.limit, deflate: j.deflate, muted: true}
 	for !next.frame() {
 	}
+	j.v.later = next.v.pongs
 	return next.crossed
 }
 

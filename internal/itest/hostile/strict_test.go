@@ -22,10 +22,10 @@ type strict struct {
 	deflate bool
 	plain   bool
 
-	pings, pongs int
-	closed       int // the code of the Close frame; cut: there was none
-	reason       string
-	torn         bool // the last frame was cut
+	pongs  []string
+	closed int // the code of the Close frame; cut: there was none
+	reason string
+	torn   bool // the last frame was cut
 }
 
 // message is a message from a server.
@@ -86,10 +86,9 @@ func (s *strict) read() (m message, err error) {
 		case op == opClose:
 			return m, s.close(payload)
 		case op == opPing:
-			s.pings++
 			continue
 		case op == opPong:
-			s.pongs++
+			s.pongs = append(s.pongs, string(payload))
 			continue
 		case op == opMore && begun == 0, op != opMore && begun != 0:
 			return m, fmt.Errorf("frame %d after the beginning of %d", op, begun)

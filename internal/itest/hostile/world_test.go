@@ -126,10 +126,18 @@ func (w *world) run(x *session, real bool) (v verdict, err error) {
 		return v, fmt.Errorf("closed with %d %q, want %d", s.closed, s.reason, v.codes)
 	case s.closed != cut && !x.plain && !slices.Equal(answers, v.answers):
 		return v, fmt.Errorf("answered %q, want %q", answers, v.answers)
+	case s.closed != cut && !v.early && !v.ponged(s.pongs): // RFC 6455 §5.5.3
+		return v, fmt.Errorf("pings were answered with %.500q, want %.500q", s.pongs, v.pongs)
 	case int(w.plain.Load()-before) != v.plain:
 		return v, fmt.Errorf("OnMessage got %d messages, want %d", w.plain.Load()-before, v.plain)
 	}
 	return v, nil
+}
+
+// ponged reports whether each ping was answered. Those that came late may have been.
+func (v *verdict) ponged(got []string) bool {
+	all := slices.Concat(v.pongs, v.later)
+	return len(got) >= len(v.pongs) && len(got) <= len(all) && slices.Equal(got, all[:len(got)])
 }
 
 func brief(list []pub) string {

@@ -3,6 +3,7 @@ package interop
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,7 +16,6 @@ func lxzan() *client {
 		name: "gws", about: goModule("github.com/lxzan/gws"),
 		start: func(*testing.T) dialer { return dialGWS },
 		lacks: map[string]string{
-			"fragments":                     "gws has no API to send fragments.",
 			"shows the answer to its Close": "gws drops the connection once it has sent its Close, and reads no answer.",
 		},
 	}
@@ -80,7 +80,24 @@ func (s gwsSocket) send(binary bool, parts ...string) error {
 	if binary {
 		op = gws.OpcodeBinary
 	}
-	return s.WriteMessage(op, []byte(strings.Join(parts, "")))
+	if len(parts) == 1 {
+		return s.WriteMessage(op, []byte(parts[0]))
+	}
+	return s.WriteFile(op, (*pieces)(&parts))
+}
+
+// pieces reads one of them at a time: gws makes a fragment of what a Read returns.
+type pieces []string
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(*p) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, (*p)[0])
+	if (*p)[0] = (*p)[0][n:]; (*p)[0] == "" {
+		*p = (*p)[1:]
+	}
+	return n, nil
 }
 
 func (s gwsSocket) ping(payload string) error { return s.WritePing([]byte(payload)) }

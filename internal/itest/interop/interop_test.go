@@ -67,7 +67,9 @@ func TestClients(t *testing.T) {
 					r.T = t
 					f.test(r)
 				})
-				column.add(f.name, cell{ok: ok, na: r.na, notes: r.notes})
+				if r.T != nil { // Run says true of what -run leaves out
+					column.add(f.name, cell{ok: ok, na: r.na, notes: r.notes})
+				}
 			}
 		})
 	}

@@ -56,9 +56,11 @@ func (tb *table) markdown() string {
 	})
 	var b, foot strings.Builder
 	numbers := map[string]int{}
-	mark := func(c cell) string {
+	mark := func(c cell, ran bool) string {
 		text := "✗"
 		switch {
+		case !ran:
+			text = "not run"
 		case c.ok && c.na:
 			text = "–"
 		case c.ok:
@@ -88,7 +90,8 @@ func (tb *table) markdown() string {
 	for _, f := range features {
 		fmt.Fprintf(&b, "| %s |", f.name)
 		for _, col := range tb.columns {
-			fmt.Fprintf(&b, " %s |", mark(col.cells[f.name]))
+			c, ran := col.cells[f.name]
+			fmt.Fprintf(&b, " %s |", mark(c, ran))
 		}
 		b.WriteString("\n")
 	}

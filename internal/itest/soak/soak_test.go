@@ -68,7 +68,10 @@ func TestSoak(t *testing.T) {
 	if end.Goroutines > base.Goroutines+4 || end.Files > base.Files+2 {
 		t.Errorf("goroutines: %d, then %d; descriptors: %d, then %d", base.Goroutines, end.Goroutines, base.Files, end.Files)
 	}
-	if os.Getenv("HOTLINE_TABLE") != "" {
+	if l.published.Load() == 0 || l.received.Load() == 0 {
+		t.Error("nothing was published, or nobody received it: this was no load") // a Dial that takes too long is no failure
+	}
+	if os.Getenv("HOTLINE_TABLE") != "" && os.Getenv("HOTLINE_SOAK") != "" { // a short one is not worth a report
 		if err := report(length, clients, seed, l, base, curve, end); err != nil {
 			t.Error(err)
 		}
