@@ -218,7 +218,6 @@ func (c *Conn) pong() {
 	c.received()
 	if at := c.pinged.Swap(0); at != 0 {
 		c.hub.stats.ping(c.hub.age() - time.Duration(at))
-		c.pinged.Store(0)
 	}
 }
 
