@@ -7,10 +7,13 @@ import (
 	"compress/flate"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestMain lets the test binary be the server and the load, as the command is.
@@ -111,6 +114,21 @@ func framed(first byte, b []byte) []byte {
 	f := appendText(nil, b)
 	f[0] = first
 	return f
+}
+
+// TestDisconnectedOverTLS: a server that ends a connection in order has ended it too.
+func TestDisconnectedOverTLS(t *testing.T) {
+	client, server := net.Pipe()
+	l := &load{tls: true, conns: []*loadConn{{nc: client}}}
+	l.read()
+	server.Close() // as close_notify does, Read says io.EOF
+	for deadline := time.Now().Add(10 * time.Second); l.closed.Load() == 0; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not count")
+		}
+	}
+	close(l.stop)
+	<-l.idle
 }
 
 // TestStamps: messages are found in what a protocol makes of them.

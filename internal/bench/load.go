@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"strings"
@@ -336,9 +335,7 @@ func (l *load) readEach() {
 					l.took(c, buf[:n])
 				}
 				if err != nil {
-					if !errors.Is(err, io.EOF) {
-						l.closed.Add(1)
-					}
+					l.closed.Add(1)
 					return
 				}
 			}
