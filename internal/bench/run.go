@@ -73,7 +73,7 @@ func open(name string, flags ...string) (*session, error) {
 	}
 	var s session
 	if script := peers[name].script; script != "" {
-		s.server, err = start("node", "node/"+script)
+		s.server, err = start("node", "--expose-gc", "node/"+script)
 	} else {
 		s.server, err = start(self, append([]string{"serve", name}, flags...)...)
 	}

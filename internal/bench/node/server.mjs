@@ -26,7 +26,7 @@ export async function serve(attach, publish) {
     let error
     switch (o.do) {
       case 'mark': break
-      case 'settle': for (let i = 0; i < 3; i++) globalThis.gc?.(); break
+      case 'settle': for (let i = 0; i < 3; i++) globalThis.gc(); break
       case 'burst':
         for (let i = 0; i < o.n; i++) publish(topic(i % o.topics), payload(o.size))
         break
