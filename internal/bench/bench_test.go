@@ -53,13 +53,13 @@ func TestAll(t *testing.T) {
 				t.Errorf("%s, %s: %d samples", res.work.name, name, len(res.samples[name]))
 			}
 			for _, column := range []string{"not delivered", "missed for good"} {
-				if v, ok := res.median(name, column); ok && v != 0 {
+				if v, ok := res.figure(name, column); ok && v != 0 {
 					t.Errorf("%s, %s: %s is %v", res.work.name, name, column, v)
 				}
 			}
 		}
 		for _, c := range res.work.columns {
-			if _, ok := res.median("hotline", c.name); !ok {
+			if _, ok := res.figure("hotline", c.name); !ok {
 				t.Errorf("%s: hotline has no %q", res.work.name, c.name)
 			}
 		}
@@ -148,6 +148,18 @@ func TestStamps(t *testing.T) {
 	for size := range 1000 {
 		if p := payload(size); len(p) != max(size, 32) {
 			t.Fatalf("payload(%d) has %d bytes", size, len(p))
+		}
+	}
+}
+
+// TestFigure: a table shows the median of the rounds, and what was lost in any of them.
+func TestFigure(t *testing.T) {
+	r := result{samples: map[string][]sample{"hotline": {
+		{"seconds": 1, "not delivered": 0}, {"seconds": 2, "not delivered": 7}, {"seconds": 3, "not delivered": 0},
+	}}}
+	for column, want := range map[string]float64{"seconds": 2, "not delivered": 7} {
+		if v, ok := r.figure("hotline", column); v != want || !ok {
+			t.Errorf("%s: %v, %t", column, v, ok)
 		}
 	}
 }
