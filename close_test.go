@@ -1,11 +1,15 @@
 package hotline
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/gohotline/hotline/internal/frame"
 	"github.com/gohotline/hotline/internal/wire"
 )
 
@@ -34,4 +38,30 @@ func TestConnCloseCodes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPeerCloses: a connection that the peer ends is not reset, which would take from it what is on its way: the answer to
+// its Close frame too.
+func TestPeerCloses(t *testing.T) {
+	w := newRealWorld(t, nil)
+	ended := func(c *rawClient) {
+		t.Helper()
+		if op, body, err := c.read(); !errors.Is(err, io.EOF) {
+			t.Fatalf("%d %q, %v", op, body, err)
+		}
+		c.nc.Close()
+	}
+	for range 100 {
+		c := w.raw(wire.Protocol)
+		c.hello()
+		c.write(clientFrame(frame.Close, true, []byte{0x03, 0xe8}))
+		if code, reason := c.closed(); code != 1000 {
+			t.Fatalf("closed with %d %s", code, reason)
+		}
+		ended(c)
+	}
+	c := w.raw(wire.Protocol)
+	c.hello()
+	_ = c.nc.(*net.TCPConn).CloseWrite()
+	ended(c)
 }

@@ -174,6 +174,8 @@ func (c *Conn) readEnd(err error) *closing {
 		return c.because(wire.CloseTooBig, fmt.Sprintf("a message larger than %d bytes", c.hub.limits.MessageBytes), nil)
 	case errors.Is(err, frame.ErrLength):
 		return c.because(wire.CloseFrameError, "a length that is not in its shortest form", nil)
+	case errors.Is(err, context.DeadlineExceeded): // which coder gives a control frame that has begun
+		return c.because(wire.CloseNoPong, "a control frame that does not come whole", nil)
 	case !c.under.failed: // by whoever reads: what came is no WebSocket frame, or does not inflate
 		reason := "not a WebSocket frame"
 		if len(c.under.answer) > 2 {

@@ -53,7 +53,7 @@ var errNoProgress = errors.New("hotline: the peer takes no data")
 // that was slow.
 func (s *socket) writeAll(b []byte, timeout time.Duration, progressed func()) error {
 	defer s.SetWriteDeadline(time.Time{})
-	for {
+	for len(b) > 0 {
 		s.SetWriteDeadline(time.Now().Add(timeout))
 		if last := s.last.Load(); last != nil {
 			s.SetWriteDeadline(*last)
@@ -81,8 +81,6 @@ func (s *socket) writeAll(b []byte, timeout time.Duration, progressed func()) er
 			progressed()
 		}
 		switch {
-		case err == nil && len(b) == 0:
-			return nil
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded) && n > 0 && !s.records && s.last.Load() == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -91,6 +89,7 @@ func (s *socket) writeAll(b []byte, timeout time.Duration, progressed func()) er
 			return err
 		}
 	}
+	return nil
 }
 
 // finish bounds what is being written and what will be: progress makes it no longer.

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/gohotline/hotline/internal/frame"
 	"github.com/gohotline/hotline/internal/wire"
@@ -126,4 +127,27 @@ func (c *rawClient) next() []byte {
 		c.t.Fatal(err)
 	}
 	return body
+}
+
+// TestHalfControlFrame: for what is left of a control frame that has begun coder/websocket waits 5 s. Whose does not come
+// is told so, as whoever is silent: it is to come back.
+func TestHalfControlFrame(t *testing.T) {
+	for name, sent := range map[string][]byte{
+		"ping":              clientFrame(frame.Ping, true, []byte("hello"))[:8],
+		"close":             clientFrame(frame.Close, true, []byte("\x03\xe8bye"))[:8],
+		"ping in a message": append(clientFrame(frame.Text, false, []byte("{")), clientFrame(frame.Ping, true, []byte("hello"))[:8]...),
+	} {
+		for _, greeted := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				c := newWorld(t, nil).raw(wire.Protocol)
+				if greeted {
+					c.hello()
+				}
+				c.write(sent)
+				if code, reason := c.closed(); code != wire.CloseNoPong {
+					t.Errorf("%s, greeted %t: closed with %d %s", name, greeted, code, reason)
+				}
+			})
+		}
+	}
 }

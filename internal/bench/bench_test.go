@@ -7,10 +7,13 @@ import (
 	"compress/flate"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestMain lets the test binary be the server and the load, as the command is.
@@ -50,13 +53,13 @@ func TestAll(t *testing.T) {
 				t.Errorf("%s, %s: %d samples", res.work.name, name, len(res.samples[name]))
 			}
 			for _, column := range []string{"not delivered", "missed for good"} {
-				if v, ok := res.median(name, column); ok && v != 0 {
+				if v, ok := res.figure(name, column); ok && v != 0 {
 					t.Errorf("%s, %s: %s is %v", res.work.name, name, column, v)
 				}
 			}
 		}
 		for _, c := range res.work.columns {
-			if _, ok := res.median("hotline", c.name); !ok {
+			if _, ok := res.figure("hotline", c.name); !ok {
 				t.Errorf("%s: hotline has no %q", res.work.name, c.name)
 			}
 		}
@@ -113,6 +116,21 @@ func framed(first byte, b []byte) []byte {
 	return f
 }
 
+// TestDisconnectedOverTLS: a server that ends a connection in order has ended it too.
+func TestDisconnectedOverTLS(t *testing.T) {
+	client, server := net.Pipe()
+	l := &load{tls: true, conns: []*loadConn{{nc: client}}}
+	l.read()
+	server.Close() // as close_notify does, Read says io.EOF
+	for deadline := time.Now().Add(10 * time.Second); l.closed.Load() == 0; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not count")
+		}
+	}
+	close(l.stop)
+	<-l.idle
+}
+
 // TestStamps: messages are found in what a protocol makes of them.
 func TestStamps(t *testing.T) {
 	a, b := string(payload(32)), string(payload(500))
@@ -130,6 +148,18 @@ func TestStamps(t *testing.T) {
 	for size := range 1000 {
 		if p := payload(size); len(p) != max(size, 32) {
 			t.Fatalf("payload(%d) has %d bytes", size, len(p))
+		}
+	}
+}
+
+// TestFigure: a table shows the median of the rounds, and what was lost in any of them.
+func TestFigure(t *testing.T) {
+	r := result{samples: map[string][]sample{"hotline": {
+		{"seconds": 1, "not delivered": 0}, {"seconds": 2, "not delivered": 7}, {"seconds": 3, "not delivered": 0},
+	}}}
+	for column, want := range map[string]float64{"seconds": 2, "not delivered": 7} {
+		if v, ok := r.figure("hotline", column); v != want || !ok {
+			t.Errorf("%s: %v, %t", column, v, ok)
 		}
 	}
 }

@@ -26,7 +26,7 @@ var curves = []curve{
 			s, err := r.once("hotline", n, order{Do: "paced", N: 40, Rate: 20, Size: 128, Topics: 1})
 			return s[cpuColumn.name], err
 		},
-		"It falls while more subscribers share what waking the process costs, 0.3 ms a message where nothing else happens for 50 ms, also with no subscriber at all. From 1,000 on it is one system call each. At 15,000 a message to all takes longer than the 50 ms to the next one, so that several go into one write.",
+		"It falls while more subscribers share what waking the process costs, half a millisecond a message where nothing else happens for 50 ms. From 1,000 on it is one system call each. At 15,000 a message to all takes longer than the 50 ms to the next one, so that several go into one write.",
 	},
 	{
 		"burst", "A burst of 50 messages to the subscribers of a topic", "subscribers", "server CPU µs a delivery",
@@ -70,7 +70,7 @@ var curves = []curve{
 			s, err := r.bursts("hotline", order{Do: "burst", N: 20, Size: n, Topics: 1}, 200, 1)
 			return s[cpuColumn.name], err
 		},
-		"Nearly flat to 2 KiB, where the system call is the cost, then in proportion to the bytes, which the kernel copies. From 8 KiB on the 20 messages are more than a window of 64 KiB, and a connection takes several writes.",
+		"It doubles from 32 bytes to 2 KiB, where the system call is most of the cost, and is in proportion to the bytes from 8 KiB on, which the kernel copies. From 8 KiB on the 20 messages are more than a window of 64 KiB, and a connection takes several writes.",
 	},
 }
 

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"strings"
@@ -336,9 +335,7 @@ func (l *load) readEach() {
 					l.took(c, buf[:n])
 				}
 				if err != nil {
-					if !errors.Is(err, io.EOF) {
-						l.closed.Add(1)
-					}
+					l.closed.Add(1)
 					return
 				}
 			}
@@ -407,7 +404,7 @@ func (l *load) expect(o order) answer {
 	if len(l.waits) > 0 {
 		slices.Sort(l.waits)
 		ms := func(p float64) float64 { return float64(l.waits[int(p*float64(len(l.waits)-1))]) / 1e6 }
-		a.P50, a.P99, a.Max = ms(0.5), ms(0.99), ms(1)
+		a.P50, a.P99 = ms(0.5), ms(0.99)
 	}
 	l.waits = l.waits[:0]
 	if !l.tls && !l.peer.polls {

@@ -41,9 +41,11 @@ func newGorilla(o options) (peer, error) {
 		c := &gorillaConn{ws, make(chan []byte, queue)}
 		p.conns.add(c)
 		go c.write()
-		discard(ws)
-		p.conns.remove(c)
-		close(c.send)
+		go func() { // the handler returns, so that net/http keeps nothing, as in the example
+			discard(ws)
+			p.conns.remove(c)
+			close(c.send)
+		}()
 	})
 	return p, nil
 }
@@ -114,9 +116,11 @@ func newGorillaPrepared(o options) (peer, error) {
 				}
 			}
 		}()
-		discard(ws)
-		p.conns.remove(c)
-		close(c.send)
+		go func() {
+			discard(ws)
+			p.conns.remove(c)
+			close(c.send)
+		}()
 	})
 	return p, nil
 }

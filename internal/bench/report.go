@@ -19,7 +19,7 @@ import (
 func markdown(results []result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s. Loopback, server and load on the same machine; server CPU is user and system time of the server's "+
-		"process. Medians; the ratios in brackets are to hotline's figure.\n", machine())
+		"process. Medians, and the worst round of what was lost or disconnected; the ratios in brackets are to hotline's figure.\n", machine())
 	for _, r := range results {
 		fmt.Fprintf(&b, "\n### %s\n\n|", r.work.title)
 		rounds := 0
@@ -46,12 +46,12 @@ func markdown(results []result) string {
 }
 
 func (r result) cell(name string, c column) string {
-	v, ok := r.median(name, c.name)
+	v, ok := r.figure(name, c.name)
 	if !ok || math.IsNaN(v) {
 		return ""
 	}
 	text := fmt.Sprintf(c.format, v)
-	if base, ok := r.median("hotline", c.name); ok && c.ratio && name != "hotline" && base > 0 {
+	if base, ok := r.figure("hotline", c.name); ok && c.ratio && name != "hotline" && base > 0 {
 		text += fmt.Sprintf(" (%.2f)", v/base)
 	}
 	return text
@@ -116,7 +116,7 @@ func chart(results []result) string {
 	var names []string
 	top := 0.0
 	for _, name := range peerNames() {
-		if v, ok := r.median(name, cpuColumn.name); ok {
+		if v, ok := r.figure(name, cpuColumn.name); ok {
 			names = append(names, name)
 			top = max(top, v)
 		}
@@ -128,7 +128,7 @@ func chart(results []result) string {
 	b.WriteString(`<style>text{fill:#57606a}.us{fill:#0a7d5a}.peer{fill:#9aa4af}.floor{fill:#d0d7de}@media(prefers-color-scheme:dark){text{fill:#9aa4af}.floor{fill:#444c56}}</style>` + "\n")
 	fmt.Fprintf(&b, `<text x="0" y="16">Server CPU a delivery, µs: %s</text>`+"\n", strings.ToLower(r.work.title[:1])+r.work.title[1:])
 	for i, name := range names {
-		v, _ := r.median(name, cpuColumn.name)
+		v, _ := r.figure(name, cpuColumn.name)
 		class := "peer"
 		switch {
 		case name == "hotline":

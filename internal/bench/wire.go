@@ -53,7 +53,6 @@ type answer struct {
 	Closed int     `json:"closed,omitempty"` // connections that the server has ended
 	P50    float64 `json:"p50,omitempty"`    // latency of those that were not slow, ms
 	P99    float64 `json:"p99,omitempty"`
-	Max    float64 `json:"max,omitempty"`
 }
 
 // obey answers orders until there are no more.
