@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gohotline/hotline/internal/pattern"
@@ -37,7 +38,20 @@ type Filter struct {
 	compared   int                // patterns with topics, beside the first
 	index      *pattern.Trie[int] // of Parts; nil: they are compared one by one
 	matches    []int
+	freed      []Pos // of each part without a topic, what Log.freed says of it, once it was asked
+	work, most int   // to find what was lost
 }
+
+// lossWork is how much may be done to find out what a reader has lost, with Log.mu held, in comparisons of a pattern with a
+// short topic. What would be more is not found out: it may be told of losses that it doesn't have.
+const lossWork = 4 * scanEntries
+
+// tired reports whether there is too much to do to find out what was lost. From then on it is, for the length of the call: what
+// was taken for lost once is again.
+func (f *Filter) tired() bool { return f.work > f.most }
+
+// compares counts n patterns that are compared with a topic, or topics with a pattern.
+func (f *Filter) compares(name string, n int) { f.work += 1 + n*strings.Count(name, ".")/64 }
 
 // spent reports whether a call that has looked at n entries has done enough: others wait for the reader, and for the lock.
 // A topic that it meets for the first time is compared with every pattern, and both may be long.
@@ -63,6 +77,7 @@ func (p *Replay) misses(t *Topic, gone uint64) bool {
 // reset forgets what was found out about topics: a number may stand for another one by now. It needs Log.mu.
 func (f *Filter) reset(l *Log) {
 	f.cursors, f.patterns, f.compared, f.index = f.cursors[:0], f.patterns[:0], 0, nil
+	f.freed, f.work, f.most = f.freed[:0], 0, l.lossWork
 	for i := range f.Parts {
 		p := &f.Parts[i]
 		if p.Lost = false; p.Topic == nil {
@@ -108,6 +123,46 @@ func (f *Filter) wants(t *Topic) bool {
 		f.set(t, slices.ContainsFunc(f.patterns, func(p string) bool { return pattern.Covers(p, t.Name) }))
 	}
 	return f.yes[t.ID/64]&(1<<(t.ID%64)) != 0
+}
+
+// askFreed asks up to where each part without a topic may have lost something, once a call.
+func (f *Filter) askFreed(l *Log) {
+	for i := len(f.freed); i < len(f.Parts); i++ {
+		var p Pos
+		if x := &f.Parts[i]; x.Topic == nil {
+			closely := !f.tired()
+			if closely {
+				f.compares(x.Pattern, freedLast)
+			}
+			p = l.freed.part(x.Pattern, closely)
+		}
+		f.freed = append(f.freed, p)
+	}
+}
+
+// lost reports whether a part with wildcards may match t, which has lost something.
+func (f *Filter) lost(t *Topic) bool {
+	if f.tired() {
+		return true
+	}
+	if f.known[t.ID/64]&(1<<(t.ID%64)) == 0 {
+		f.compares(t.Name, len(f.patterns))
+	}
+	return f.wants(t)
+}
+
+// lose marks the parts with wildcards that match t, or may.
+func (f *Filter) lose(t *Topic) {
+	if !f.tired() {
+		f.compares(t.Name, len(f.patterns))
+		f.match(t, true)
+		return
+	}
+	for i := range f.Parts {
+		if f.Parts[i].Topic == nil {
+			f.Parts[i].Lost = true
+		}
+	}
 }
 
 // makeIndex is for a filter that is about to meet very many topics. It lasts for the call.

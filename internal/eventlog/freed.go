@@ -108,10 +108,11 @@ func (f *freed) get(h uint64) Pos {
 	return f.forgotten
 }
 
-// part is up to where what a part without a topic stands for may have lost something.
-func (f *freed) part(p string) Pos {
+// part is up to where what a part without a topic stands for may have lost something. Not closely, it is not compared with each
+// of the last topics.
+func (f *freed) part(p string, closely bool) Pos {
 	if pattern.HasWildcard(p) {
-		return f.matching(p)
+		return f.matching(p, closely)
 	}
 	return f.topic(p)
 }
@@ -123,7 +124,7 @@ func (f *freed) topic(name string) Pos {
 }
 
 // matching is the same for all topics that a pattern matches.
-func (f *freed) matching(p string) Pos {
+func (f *freed) matching(p string, closely bool) Pos {
 	begin := 0 // the segments of p before its first wildcard
 	for depth := 0; depth < freedDepth && p[begin] != '*' && p[begin] != '>'; depth++ {
 		n := strings.IndexByte(p[begin:], '.')
@@ -136,7 +137,7 @@ func (f *freed) matching(p string) Pos {
 	if begin > 0 {
 		g = f.get(maphash.String(f.seed, p[:begin]))
 	}
-	if f.early.Seq < g.Seq {
+	if closely && f.early.Seq < g.Seq {
 		g = f.early
 		for e := f.last.Front(); e != nil; e = e.Next() {
 			if x := e.Value.(*freedTopic); x.pos.Seq > g.Seq && pattern.Covers(p, x.name) {

@@ -77,6 +77,7 @@ type Log struct {
 	keptStale  int       // how many of those
 	goneTopics list      // by gone, newest last
 	freed      freed
+	lossWork   int           // see there
 	room       chan struct{} // closed and replaced when a follower that holds up an append has moved on
 	goneMark   uint64        // the greatest Seq that was ever lost
 	closed     bool
@@ -100,6 +101,8 @@ func New(opts Options) *Log {
 		room:   make(chan struct{}),
 		freed:  newFreed(),
 		base:   Pos{Tag: opts.Tag},
+
+		lossWork: lossWork,
 	}
 	l.headPos, l.floor = l.base, l.base
 	l.losses = &Topic{ID: lossID, Row: &Row{}, Local: make([]*Members, opts.Shards), refs: 1}

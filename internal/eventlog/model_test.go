@@ -75,6 +75,7 @@ type model struct {
 	base      Pos
 
 	sabotage func(*Result) // falsifies what is read, but for replays
+	errs     bool          // patterns may be told of losses that they don't have
 }
 
 // modelFailure is how a model ends that was contradicted.
@@ -127,11 +128,14 @@ func (in *modelInput) n(n int) int { return int(in.byte()) % n }
 
 func pick[T any](in *modelInput, of []T) T { return of[in.n(len(of))] }
 
-// runModel runs the operations that b says. It returns what contradicts the model, or "".
-func runModel(b []byte, sabotage func(*Result)) (failure string) {
+// runModel runs the operations that b says on a model that is changed before, if change is not nil. It returns what
+// contradicts the model, or "".
+func runModel(b []byte, change func(*model)) (failure string) {
 	in := &modelInput{b}
 	m := newModel(in)
-	m.sabotage = sabotage
+	if change != nil {
+		change(m)
+	}
 	op := ""
 	defer func() {
 		if v := recover(); v != nil {

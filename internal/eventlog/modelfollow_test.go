@@ -244,6 +244,18 @@ func TestModel(t *testing.T) {
 	}
 }
 
+// TestModelOfFewComparisons: where too little may be done to find out what was lost, readers of patterns may be told of losses that they
+// don't have. Nothing else changes.
+func TestModelOfFewComparisons(t *testing.T) {
+	for work := range 8 {
+		for seed := range uint64(50) {
+			if failure := runModel(modelSeed(seed), func(m *model) { m.errs, m.log.lossWork = true, work*work-1 }); failure != "" {
+				t.Errorf("work %d, seed %d: %s", work*work-1, seed, failure)
+			}
+		}
+	}
+}
+
 func FuzzLog(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(modelSeed(seed))
@@ -303,9 +315,11 @@ func TestModelNotices(t *testing.T) {
 			did, noticed := 0, 0
 			for seed := range uint64(60) {
 				count := 0
-				failure := runModel(modelSeed(seed), func(r *Result) {
-					if count == 0 && sabotage(r) {
-						count++
+				failure := runModel(modelSeed(seed), func(m *model) {
+					m.sabotage = func(r *Result) {
+						if count == 0 && sabotage(r) {
+							count++
+						}
 					}
 				})
 				if did += count; failure != "" {

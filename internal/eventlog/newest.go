@@ -17,7 +17,7 @@ func (l *Log) Newest(f *Filter, n int, upTo Pos, now time.Time) (begin Pos) {
 			topics = append(topics, t)
 		} else {
 			wild = true
-			p.freed[i] = l.freed.part(f.Parts[i].Pattern).Seq
+			p.freed[i] = l.freed.part(f.Parts[i].Pattern, true).Seq
 		}
 	}
 	begin = p.begin(topics, n, begin)

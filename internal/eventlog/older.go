@@ -67,7 +67,7 @@ func (r *reading) lapped(until uint64) {
 		if p != nil {
 			p.Lost = true
 		} else {
-			r.f.match(t, true)
+			r.f.lose(t)
 		}
 		upTo = later(upTo, gone)
 	})
@@ -81,6 +81,7 @@ func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) 
 	if until = min(until, r.l.floor.Seq); r.replay != nil && !r.replay.begun || at >= until {
 		return
 	}
+	r.f.askFreed(r.l)
 	for i := range r.f.Parts {
 		p := &r.f.Parts[i]
 		var g Pos
@@ -89,14 +90,14 @@ func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) 
 			g = p.Topic.gone
 			counts = r.replay == nil || r.replay.misses(p.Topic, g.Seq)
 		} else {
-			g = r.l.freed.part(p.Pattern)
+			g = r.f.freed[i]
 			counts = r.replay == nil || g.Seq > r.replay.freed[i]
 		}
 		if counts && g.Seq > at && g.Seq <= until {
 			found(p.Topic, p, g)
 		}
 	}
-	if r.f.lists {
+	if len(r.f.patterns) == 0 {
 		return
 	}
 	looked := 0
@@ -104,8 +105,8 @@ func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) 
 		if looked++; looked == indexFrom && r.f.index == nil && len(r.f.patterns) > fewPatterns {
 			r.f.makeIndex()
 		}
-		if g := e.topic.gone; g.Seq > at && g.Seq <= until && r.f.wants(e.topic) &&
-			(r.replay == nil || r.replay.misses(e.topic, g.Seq)) {
+		if g := e.topic.gone; g.Seq > at && g.Seq <= until &&
+			(r.replay == nil || r.replay.misses(e.topic, g.Seq)) && r.f.lost(e.topic) {
 			found(e.topic, nil, g)
 		}
 	}

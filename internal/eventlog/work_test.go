@@ -87,3 +87,40 @@ func TestManyLosses(t *testing.T) {
 		t.Errorf("hole %d, lost by %s; want %s", res.Hole, got, want)
 	}
 }
+
+// TestLossesOfLongTopics: long topics and patterns make the step that tells of losses no longer. What is not found out
+// counts as lost, by patterns alone.
+func TestLossesOfLongTopics(t *testing.T) {
+	const topics, patterns, segments = 3000, 128, 120
+	l := New(Options{
+		Bytes: 64 << 20, Age: time.Hour, KeptBytes: 64 << 20, StateBytes: 64 << 20, Values: topics, Shards: 1, Tag: 1,
+		Row: func(string) *Row { return &Row{} }, Live: func(uint64, Live) {},
+	})
+	for i := range topics {
+		name := fmt.Sprint(strings.Repeat("a.", segments), i)
+		l.Subscribe(name, 0)
+		put(t, l, name, 1, time.Now())
+	}
+	flush(l, time.Now())
+	var f Filter
+	for i := range patterns {
+		n := i % segments / 2
+		f.Parts = append(f.Parts, wild(fmt.Sprint(strings.Repeat("a.", n), strings.Repeat("*.", segments-n), "z", i)))
+	}
+	f.Parts = append(f.Parts, exact(l, "b"))
+	res := l.Read(&f, Pos{Tag: 1}, Limit{Entries: 10, Bytes: 1 << 20, Now: time.Now()}, nil)
+	if most := lossWork + patterns*segments; f.work > most {
+		t.Errorf("%d was done, at most %d may be", f.work, most)
+	}
+	for _, p := range f.Parts[:patterns] {
+		if !p.Lost {
+			t.Fatalf("%s has lost nothing", p.Pattern)
+		}
+	}
+	if f.Parts[patterns].Lost || res.Hole != Lapped || res.At != l.floor {
+		t.Errorf("b lost something: %t; hole %d up to %v, want one up to %v", f.Parts[patterns].Lost, res.Hole, res.At, l.floor)
+	}
+	if res = l.Read(&f, res.At, Limit{Entries: 10, Bytes: 1 << 20, Now: time.Now()}, nil); res.Hole != NoHole || !res.Done {
+		t.Errorf("then %+v", res)
+	}
+}
