@@ -112,7 +112,7 @@ hostile: ## Attack a hub with frames and messages that are wrong, for HOSTILE_TI
 	cd $(ITEST_DIR); HOTLINE_HOSTILE='$(HOSTILE_TIME)' HOTLINE_SEED='$(SEED)' $(GO) test -race -count=1 -timeout 0 -run '^TestHostile$$' -v ./hostile
 
 .PHONY: soak
-soak: ## Load a hub for SOAK_TIME (30m) with SOAK_CLIENTS (2000), and draw what it used into internal/itest/soak.md
+soak: ## Load a hub for SOAK_TIME (30m) with SOAK_CLIENTS (2000), look again after 5 minutes, and draw what it used into internal/itest/soak.md
 	cd $(ITEST_DIR); HOTLINE_TABLE=1 HOTLINE_SOAK='$(SOAK_TIME)' HOTLINE_SOAK_CLIENTS='$(SOAK_CLIENTS)' HOTLINE_SEED='$(SEED)' \
 		$(GO) test -count=1 -timeout 0 -run '^TestSoak$$' -v ./soak
 
