@@ -33,7 +33,9 @@ func TestSabotage(t *testing.T) {
 	addr := serve(t, listen(t), a.hub)
 	var routes []*route
 	for range 3 {
-		routes = append(routes, a.newRoute(addr))
+		r := a.newRoute(addr)
+		r.renew(makeToxic(0, "upstream", random(a.name)))
+		routes = append(routes, r)
 	}
 	row := a.run(func() {
 		a.change(func() { a.clients[1].losing = true })

@@ -53,7 +53,8 @@ func makeToxic(kind int, stream string, rng *rand.Rand) toxic {
 	return toxic{Type: poisons[kind].kind, Name: poisons[kind].kind + stream, Stream: stream, Attributes: poisons[kind].attrs(rng)}
 }
 
-// route is the way of one client to the hub: through a proxy, which is made anew for each period of faults.
+// route is the way of one client to the hub: through a proxy, which is made anew for each period of faults. What is connected
+// when a storm begins must go through one, or nothing happens to it.
 type route struct {
 	// Static after construction.
 	a      *app
@@ -233,7 +234,9 @@ func TestToxicMixtures(t *testing.T) {
 			addr := serve(t, listen(t), a.hub)
 			var routes []*route
 			for range 4 {
-				routes = append(routes, a.newRoute(addr))
+				r := a.newRoute(addr)
+				r.renew(makeToxic(0, "upstream", random(name)))
+				routes = append(routes, r)
 			}
 			row := a.run(func() { a.mixture(routes) })
 			if row.faults < len(routes) || row.reconnects == 0 {
@@ -252,10 +255,10 @@ func (a *app) mixture(routes []*route) {
 		c := a.clients[i]
 		wg.Go(func() {
 			for time.Now().Before(end) {
-				var list []toxic
+				list := []toxic{makeToxic(0, "upstream", rng)} // or there is no proxy, and nothing to cut
 				for kind := range poisons {
 					for _, stream := range []string{"upstream", "downstream"} {
-						if rng.IntN(5) == 0 {
+						if rng.IntN(5) == 0 && (kind > 0 || stream == "downstream") {
 							list = append(list, makeToxic(kind, stream, rng))
 						}
 					}
