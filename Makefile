@@ -121,9 +121,9 @@ bench: ## Run the benchmarks that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: bench-peers
-bench-peers: ## Measure hotline beside its peers: ROUNDS, ONLY=burst,latency
+bench-peers: ## Measure hotline beside its peers, into internal/bench/results.md; ROUNDS; ONLY=burst,latency prints those
 	cd $(BENCH_DIR)/node; $(NPM) ci --no-audit --no-fund
-	cd $(BENCH_DIR); $(GO) run . -rounds '$(ROUNDS)' -only '$(ONLY)' -md results.md -svg burst.svg
+	cd $(BENCH_DIR); $(GO) run . -rounds '$(ROUNDS)' $(if $(ONLY),-only '$(ONLY)',-md results.md -svg burst.svg)
 
 .PHONY: cover
 cover: ## Measure coverage across packages, into coverage.out

@@ -76,6 +76,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 	up := &upgrader{ResponseWriter: w, hijacker: hijacker, reader: rd, window: h.limits.WindowBytes}
 	ws, err := websocket.Accept(up, r, rd.options(h))
 	if err != nil {
+		c.shard.placed.Add(-1)
 		switch {
 		case up.status == http.StatusForbidden:
 			h.warnOrigin(r)
@@ -112,8 +113,9 @@ func (h *Hub) newConn(plain bool) *Conn {
 	return c
 }
 
-// refuse closes a connection that has no shard yet.
+// refuse closes a connection that its shard does not know yet.
 func (c *Conn) refuse(why *closing) {
+	c.shard.placed.Add(-1)
 	c.closing = why
 	c.cancel(why.cause)
 	last, _ := c.takeControl()

@@ -2,6 +2,7 @@ package hotline
 
 import (
 	"net/http"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,5 +36,48 @@ func TestConnsLimit(t *testing.T) {
 		silent.ws.CloseNow()
 		time.Sleep(time.Second)
 		w.client("a").want("ok 1")
+	})
+}
+
+// TestConnsAreSpread: who comes while many others are being authenticated, as after a deploy, is not put where all of them
+// are; and who is refused takes no place.
+func TestConnsAreSpread(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	synctest.Test(t, func(t *testing.T) {
+		asked := make(chan struct{})
+		w := newWorld(t, &HubOptions{Authenticate: func(_ *http.Request, token string) (id Identity, err error) {
+			<-asked
+			if token == "bad" {
+				err = ErrDenied
+			}
+			return id, err
+		}})
+		const each = 5
+		for _, token := range []string{"", "bad"} {
+			for range each * len(w.hub.shards) {
+				w.dial(nil, wire.Protocol).send(helloFrame(token))
+			}
+		}
+		w.dial(nil, wire.AnyVersion)
+		close(asked)
+		synctest.Wait()
+		got := make(map[*shard]int)
+		for c := range w.hub.Conns() {
+			got[c.shard]++
+		}
+		for _, sh := range w.hub.shards {
+			if n := got[sh]; n != each || n != int(sh.placed.Load()) {
+				t.Errorf("shard %d has %d connections, and counts %d", sh.n, n, sh.placed.Load())
+			}
+		}
+		for c := range w.hub.Conns() {
+			c.Close(CloseFinal, "")
+		}
+		synctest.Wait()
+		for _, sh := range w.hub.shards {
+			if n := sh.placed.Load(); n != 0 {
+				t.Errorf("shard %d counts %d that have ended", sh.n, n)
+			}
+		}
 	})
 }

@@ -126,7 +126,7 @@ func (h *Hub) clean() {
 	}
 }
 
-// place chooses the shard with the fewest connections.
+// place chooses the shard with the fewest connections, and counts one more there at once: many may be on their way.
 func (h *Hub) place() *shard {
 	best := h.shards[0]
 	for _, sh := range h.shards[1:] {
@@ -134,6 +134,7 @@ func (h *Hub) place() *shard {
 			best = sh
 		}
 	}
+	best.placed.Add(1)
 	return best
 }
 
@@ -184,7 +185,6 @@ func (h *Hub) enter(c *Conn) *closing {
 	}
 	h.all[c] = struct{}{}
 	h.stats.opened.Add(1)
-	c.shard.placed.Add(1)
 	c.shard.do(func() {
 		c.peer.gone = false
 		c.shard.add(c.peer)

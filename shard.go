@@ -30,7 +30,7 @@ type shard struct {
 	done chan struct{} // closed by run when it ends because of stop
 
 	inbox   inbox
-	placed  atomic.Int64 // connections
+	placed  atomic.Int64 // connections, with those in their handshake
 	behind  atomic.Int64
 	stopped atomic.Bool
 	parked  atomic.Bool // run has ended, or is about to, and poke starts it again: whoever changes it to false

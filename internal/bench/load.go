@@ -127,12 +127,13 @@ func (l *load) connect(o order) error {
 		}
 		l.conns = append(l.conns, m.c)
 		done++
-		if l.peer.dialect.ready != "" {
+		switch d := l.peer.dialect; {
+		case d.ready == "":
+		case d.once:
+			want++
+		default:
 			want += int64(o.Each)
 		}
-	}
-	if l.peer.script == "socketio.mjs" {
-		want = int64(o.N) // it confirms all of a connection's at once
 	}
 	l.read()
 	for end := time.Now().Add(60 * time.Second); l.ready.Load() < want; time.Sleep(time.Millisecond) {

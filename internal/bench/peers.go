@@ -39,9 +39,10 @@ type dialect struct {
 	hello    func(topics []string) []string
 	greeting string // it is awaited before the second message; "": nothing is
 	ready    string // what a server sends once a subscription; "": the handshake is all
+	once     bool   // it sends that for all of a connection's together
 
 	// place notes in was, which begins as "", where a connection stands, of what it has received; again is the hello of
-	// one that comes back there. nil: a library that knows no resuming.
+	// one that comes back there. nil: resuming is not measured, most know none.
 	place func(was string, msg []byte) string
 	again func(topics []string, place string) []string
 	whole bool // a place is one in all topics
@@ -163,6 +164,7 @@ var socketioDialect = dialect{
 	path:     "/socket.io/?EIO=4&transport=websocket",
 	greeting: "40{",
 	ready:    `42["ok"`,
+	once:     true,
 	hello: func(topics []string) []string {
 		return []string{"40", `42["sub","` + strings.Join(topics, `","`) + `"]`}
 	},

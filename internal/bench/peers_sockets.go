@@ -5,6 +5,7 @@ package main
 import (
 	"net"
 	"net/http"
+	"time"
 
 	coder "github.com/coder/websocket"
 	"github.com/gorilla/websocket"
@@ -148,6 +149,7 @@ type melodyPeer struct {
 func newMelody(o options) (peer, error) {
 	m := melody.New()
 	m.Upgrader.EnableCompression = o.deflate
+	m.Config.PingPeriod, m.Config.PongWait = time.Hour, time.Hour // the load answers none
 	return &melodyPeer{httpPeer{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = m.HandleRequest(w, r) })}, m}, nil
 }
 
