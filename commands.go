@@ -190,40 +190,6 @@ func (c *Conn) readEnd(err error) *closing {
 	return &closing{cause: err}
 }
 
-func (c *Conn) onControl(op byte, data []byte) {
-	if op == frame.Ping {
-		c.onPing(c.ctx, data)
-	} else {
-		c.onPong(c.ctx, data)
-	}
-}
-
-// onPing answers a ping (RFC 6455 §5.5.3). coder would write the answer itself and wait for it.
-func (c *Conn) onPing(_ context.Context, data []byte) bool {
-	c.received()
-	c.slowDown()
-	c.mu.Lock()
-	room := c.ctlN < 2*windowFrames
-	c.mu.Unlock()
-	if room { // beyond that, the answers to later pings will do
-		c.control(frame.Pong, data)
-	}
-	return false
-}
-
-func (c *Conn) onPong(context.Context, []byte) {
-	c.slowDown()
-	c.pong()
-}
-
-// pong notes that the peer lives.
-func (c *Conn) pong() {
-	c.received()
-	if at := c.pinged.Swap(0); at != 0 {
-		c.hub.stats.ping(c.hub.age() - time.Duration(at))
-	}
-}
-
 // handle does what one message asks for.
 func (c *Conn) handle(msg []byte, binary bool) {
 	c.slowDown()
