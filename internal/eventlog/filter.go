@@ -151,7 +151,7 @@ func (f *Filter) lost(t *Topic) bool {
 	return f.wants(t)
 }
 
-// lose marks the parts with wildcards that match t, or may.
+// lose marks the parts that match t and, if they have wildcards, those that may.
 func (f *Filter) lose(t *Topic) {
 	if !f.tired() {
 		f.compares(t.Name, len(f.patterns))
@@ -159,8 +159,8 @@ func (f *Filter) lose(t *Topic) {
 		return
 	}
 	for i := range f.Parts {
-		if f.Parts[i].Topic == nil {
-			f.Parts[i].Lost = true
+		if p := &f.Parts[i]; p.Topic == nil || p.Topic == t {
+			p.Lost = true
 		}
 	}
 }

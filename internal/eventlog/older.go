@@ -12,6 +12,10 @@ func (r *reading) older() bool {
 		end = r.head
 	}
 	hole := r.hole(end.Seq)
+	if hole != 0 && l.brokered() {
+		r.overtaken(end.Seq)
+		return false
+	}
 	i := sort.Search(len(l.keptOrder), func(i int) bool { return l.keptOrder[i].pos.Seq > at.Seq })
 	r.f.compared = 0 // to find the hole, which is one piece of work
 	for looked := 0; i < len(l.keptOrder) && l.keptOrder[i].pos.Seq <= end.Seq; i++ {
@@ -56,6 +60,20 @@ func (r *reading) hole(end uint64) (first uint64) {
 	return first
 }
 
+// overtaken is lapped for a log that a broker numbers. A reader may go on elsewhere from the position of whatever it is sent, and there
+// nobody knows what it was not told of yet. So what is kept from before the newest loss is lost with the rest.
+func (r *reading) overtaken(until uint64) {
+	l, at := r.l, r.res.At
+	r.lapped(until)
+	i := sort.Search(len(l.keptOrder), func(i int) bool { return l.keptOrder[i].pos.Seq > at.Seq })
+	for ; i < len(l.keptOrder) && l.keptOrder[i].pos.Seq <= r.res.At.Seq; i++ {
+		o := &l.keptOrder[i]
+		if t, _, ok := l.kept(o); ok && !r.left(t, o.pos.Seq) {
+			r.f.lose(t)
+		}
+	}
+}
+
 // lapped marks the parts that have lost something up to until, and goes there. If something else comes first, it is
 // left to the next call.
 func (r *reading) lapped(until uint64) {
@@ -71,6 +89,9 @@ func (r *reading) lapped(until uint64) {
 		}
 		upTo = later(upTo, gone)
 	})
+	if upTo.Seq > r.head.Seq {
+		upTo = r.head // of a loss that reaches further, nobody knows where it begins
+	}
 	r.res.Hole, r.res.At = Lapped, upTo
 }
 
@@ -78,7 +99,10 @@ func (r *reading) lapped(until uint64) {
 // until, and up to where.
 func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) {
 	at := r.res.At.Seq
-	if until = min(until, r.l.floor.Seq); r.replay != nil && !r.replay.begun || at >= until {
+	if until = min(until, r.l.floor.Seq); r.l.brokered() {
+		until = r.l.floor.Seq // see overtaken
+	}
+	if r.replay != nil && !r.replay.begun || at >= until {
 		return
 	}
 	r.f.askFreed(r.l)

@@ -148,6 +148,10 @@ func (r *reading) merge() {
 		r.begin(r.f.Parts[i].Topic)
 	}
 	hole := r.hole(r.head.Seq)
+	if hole != 0 && r.l.brokered() {
+		r.overtaken(r.head.Seq)
+		return
+	}
 	segs := *r.l.segs.Load()
 	at := r.res.At
 	for range scanEntries {
