@@ -63,13 +63,33 @@ func (r *reading) hole(end uint64) (first uint64) {
 // overtaken is lapped for a log that a broker numbers. A reader may go on elsewhere from the position of whatever it is sent, and there
 // nobody knows what it was not told of yet. So what is kept from before the newest loss is lost with the rest.
 func (r *reading) overtaken(until uint64) {
-	l, at := r.l, r.res.At
+	after := r.res.At.Seq
 	r.lapped(until)
-	i := sort.Search(len(l.keptOrder), func(i int) bool { return l.keptOrder[i].pos.Seq > at.Seq })
-	for ; i < len(l.keptOrder) && l.keptOrder[i].pos.Seq <= r.res.At.Seq; i++ {
-		o := &l.keptOrder[i]
-		if t, _, ok := l.kept(o); ok && !r.left(t, o.pos.Seq) {
-			r.f.lose(t)
+	upTo := r.res.At.Seq
+	kept := func(t *Topic) bool { // something of t that the reader was to be sent is passed over
+		from := after
+		if r.replay != nil {
+			from = max(from, r.replay.start[t])
+		}
+		return from < upTo && t.keptUpTo(from) < t.keptUpTo(upTo)
+	}
+	all := true // patterns are marked
+	for i := range r.f.Parts {
+		if p := &r.f.Parts[i]; p.Topic == nil {
+			all = all && p.Lost
+		} else {
+			p.Lost = p.Lost || kept(p.Topic)
+		}
+	}
+	if all {
+		return
+	}
+	for e := r.l.keptTopics.first; e != nil; e = e.next { // each topic once
+		if kept(e.topic) && r.f.lost(e.topic) {
+			if r.f.lose(e.topic); r.f.tired() {
+				r.f.lose(e.topic) // all patterns
+				return
+			}
 		}
 	}
 }

@@ -124,3 +124,37 @@ func TestLossesOfLongTopics(t *testing.T) {
 		t.Errorf("then %+v", res)
 	}
 }
+
+// TestOvertakenByMany: what others keep is not compared with a reader's patterns once for each entry, so that it is found out
+// that they have lost nothing.
+func TestOvertakenByMany(t *testing.T) {
+	l := New(Options{
+		Bytes: 64 << 20, Age: time.Hour, KeptBytes: 64 << 20, StateBytes: 64 << 20, Values: 10, Shards: 1,
+		Row: rowsOf(map[string]*Row{"k": {Keep: 20}}), Live: func(uint64, Live) {},
+	})
+	var at Pos
+	add := func(topic string) Pos {
+		at = Pos{Seq: at.Seq + 1, Tag: 1}
+		if _, _, err := l.Append(t.Context(), &Append{Topic: topic, Data: []byte("1"), When: epoch, Pos: at}); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	start := add("y.0")
+	f := filter(exact(l, "x.a"), wild("prices.*"), wild("k.7.>"), wild("*.8"))
+	for i := range 70_000 {
+		add(fmt.Sprint("k.", i/20))
+	}
+	add("x.a")
+	flush(l, epoch)
+	res := l.Read(f, start, Limit{Entries: 100, Bytes: 1 << 20, Now: epoch}, nil)
+	var lost []string
+	for _, p := range f.Parts {
+		if p.Lost {
+			lost = append(lost, p.Pattern)
+		}
+	}
+	if got := strings.Join(lost, " "); res.Hole != Lapped || got != "x.a *.8" {
+		t.Errorf("hole %d, lost by %s; want x.a *.8", res.Hole, got)
+	}
+}
