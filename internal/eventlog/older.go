@@ -11,9 +11,9 @@ func (r *reading) older() bool {
 	if r.head.Seq < end.Seq {
 		end = r.head
 	}
-	hole := r.hole(end.Seq)
+	hole := r.hole(r.far(end.Seq))
 	if hole != 0 && l.brokered() {
-		r.overtaken(end.Seq)
+		r.overtaken()
 		return false
 	}
 	i := sort.Search(len(l.keptOrder), func(i int) bool { return l.keptOrder[i].pos.Seq > at.Seq })
@@ -60,11 +60,19 @@ func (r *reading) hole(end uint64) (first uint64) {
 	return first
 }
 
+// far is up to where losses matter to a reading that ends at end: with a broker the newest one, wherever it is, see overtaken.
+func (r *reading) far(end uint64) uint64 {
+	if r.l.brokered() {
+		return r.l.floor.Seq
+	}
+	return end
+}
+
 // overtaken is lapped for a log that a broker numbers. A reader may go on elsewhere from the position of whatever it is sent, and there
 // nobody knows what it was not told of yet. So what is kept from before the newest loss is lost with the rest.
-func (r *reading) overtaken(until uint64) {
+func (r *reading) overtaken() {
 	after := r.res.At.Seq
-	r.lapped(until)
+	r.lapped(r.l.floor.Seq)
 	upTo := r.res.At.Seq
 	kept := func(t *Topic) bool { // something of t that the reader was to be sent is passed over
 		from := after
@@ -119,10 +127,7 @@ func (r *reading) lapped(until uint64) {
 // until, and up to where.
 func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) {
 	at := r.res.At.Seq
-	if until = min(until, r.l.floor.Seq); r.l.brokered() {
-		until = r.l.floor.Seq // see overtaken
-	}
-	if r.replay != nil && !r.replay.begun || at >= until {
+	if until = min(until, r.l.floor.Seq); r.replay != nil && !r.replay.begun || at >= until {
 		return
 	}
 	r.f.askFreed(r.l)

@@ -147,9 +147,9 @@ func (r *reading) merge() {
 	for i := range r.f.Parts {
 		r.begin(r.f.Parts[i].Topic)
 	}
-	hole := r.hole(r.head.Seq)
+	hole := r.hole(r.far(r.head.Seq))
 	if hole != 0 && r.l.brokered() {
-		r.overtaken(r.head.Seq)
+		r.overtaken()
 		return
 	}
 	segs := *r.l.segs.Load()
