@@ -206,6 +206,7 @@ func (sh *shard) readStream(p *peer) (done bool) {
 	p.cur = res.At
 	if res.Hole != eventlog.NoHole {
 		sh.hole(p, &res)
+		sh.overtake(p)
 	}
 	done = res.Done
 	if !states {
@@ -270,6 +271,21 @@ func (sh *shard) hole(p *peer, res *eventlog.Result) {
 		return
 	}
 	sh.gap(p, wire.Gap{Subs: nums, At: res.At, Cause: holeCause(res.Hole, cause), Missed: res.Missed, Topic: topic})
+}
+
+// overtake is for what the server subscribed that the stream should have met, and has gone past with a hole: the client's position
+// is behind the hole by now, and that is all it can present for them.
+func (sh *shard) overtake(p *peer) {
+	for _, s := range p.subs {
+		if s.num < 0 && s.events && !s.joined && s.replay == 0 && s.at.Seq < p.cur.Seq {
+			cause := s.cause // of a gap that it is to be told of in any case
+			if cause == "" {
+				cause = wire.CauseSlow
+			}
+			s.at, s.cause = p.cur, ""
+			sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: cause})
+		}
+	}
 }
 
 func holeCause(h eventlog.Hole, lapped string) string {

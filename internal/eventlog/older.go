@@ -52,15 +52,19 @@ func (r *reading) older() bool {
 
 // hole is where the first loss after the position of the reader lies; 0: there is none up to end.
 func (r *reading) hole(end uint64) (first uint64) {
+	last := uint64(0)
 	r.losses(end, func(_ *Topic, _ *Part, gone Pos) {
 		if first == 0 || gone.Seq < first {
 			first = gone.Seq
 		}
+		last = max(last, gone.Seq)
 	})
+	r.over = r.replay != nil && last > r.replay.UpTo.Seq
 	return first
 }
 
-// far is up to where losses matter to a reading that ends at end: with a broker the newest one, wherever it is, see overtaken.
+// far is up to where losses matter to a reading that ends at end: with a broker the newest one, wherever it is, see overtaken. Such a
+// hole ends where the newest loss does, be that after end: to end it before would be to tell of it twice, and perhaps falsely.
 func (r *reading) far(end uint64) uint64 {
 	if r.l.brokered() {
 		return r.l.floor.Seq
@@ -117,9 +121,6 @@ func (r *reading) lapped(until uint64) {
 		}
 		upTo = later(upTo, gone)
 	})
-	if upTo.Seq > r.head.Seq {
-		upTo = r.head // of a loss that reaches further, nobody knows where it begins
-	}
 	r.res.Hole, r.res.At = Lapped, upTo
 }
 
@@ -142,7 +143,7 @@ func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) 
 			g = r.f.freed[i]
 			counts = r.replay == nil || g.Seq > r.replay.freed[i]
 		}
-		if counts && g.Seq > at && g.Seq <= until {
+		if (counts || r.behind(g)) && g.Seq > at && g.Seq <= until {
 			found(p.Topic, p, g)
 		}
 	}
@@ -155,8 +156,11 @@ func (r *reading) losses(until uint64, found func(t *Topic, p *Part, gone Pos)) 
 			r.f.makeIndex()
 		}
 		if g := e.topic.gone; g.Seq > at && g.Seq <= until &&
-			(r.replay == nil || r.replay.misses(e.topic, g.Seq)) && r.f.lost(e.topic) {
+			(r.replay == nil || r.replay.misses(e.topic, g.Seq) || r.behind(g)) && r.f.lost(e.topic) {
 			found(e.topic, nil, g)
 		}
 	}
 }
+
+// behind reports whether a loss is one for who reads on when the replay is over, which it is with this hole.
+func (r *reading) behind(gone Pos) bool { return r.over && gone.Seq > r.replay.UpTo.Seq }

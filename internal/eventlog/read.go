@@ -11,7 +11,7 @@ const scanEntries = 16384
 // Limit bounds one Read. The first entry is always returned.
 type Limit struct {
 	Entries, Bytes int
-	UpTo           Pos       // zero: the head
+	UpTo           Pos       // zero: the head; a hole may reach beyond it, see overtaken
 	Now            time.Time // for Row.MaxAge
 }
 
@@ -74,6 +74,7 @@ type reading struct {
 	f      *Filter
 	lim    Limit
 	replay *Replay // nil: none, or it is over
+	over   bool    // with a hole that reaches beyond its end
 	head   Pos     // where this call ends,
 	end    Pos     // and where there is nothing more
 	res    Result
