@@ -27,13 +27,16 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.serving.Done()
-	c := h.upgrade(w, r)
-	if c == nil {
-		h.stats.refused.Add(1)
-		h.conns.Add(-1)
-		return
+	var c *Conn
+	defer func() {
+		if c == nil { // refused, or a middleware has panicked
+			h.stats.refused.Add(1)
+			h.conns.Add(-1)
+		}
+	}()
+	if c = h.upgrade(w, r); c != nil {
+		h.greet(c, r)
 	}
-	h.greet(c, r)
 }
 
 // admit counts a connection, unless there are too many or the hub is closing.
@@ -74,14 +77,19 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 	c, rd := h.newConn(plain), new(wsReader)
 	rd.conn = c
 	up := &upgrader{ResponseWriter: w, hijacker: hijacker, reader: rd, window: h.limits.WindowBytes}
+	var ws *websocket.Conn
+	defer func() {
+		if ws == nil { // refused, or a middleware has panicked
+			c.shard.placed.Add(-1)
+			if rd.wireConn != nil {
+				rd.sock.Close()
+			}
+		}
+	}()
 	ws, err := websocket.Accept(up, r, rd.options(h))
 	if err != nil {
-		c.shard.placed.Add(-1)
-		switch {
-		case up.status == http.StatusForbidden:
+		if up.status == http.StatusForbidden {
 			h.warnOrigin(r)
-		case rd.wireConn != nil:
-			rd.sock.Close()
 		}
 		return nil
 	}
