@@ -24,6 +24,8 @@ FUZZTIME ?= 10s
 # How long the torture goes on, and from which seed: none is another each time.
 TORTURE_TIME ?= 1m
 SEED         ?=
+# How many storms of each kind make storms runs.
+STORMS ?= 500
 # How long each storm of make faults goes on; SEED is its seed, too.
 FAULTS_TIME ?= 5s
 # How long the frame fuzzer goes on.
@@ -102,6 +104,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 torture: ## Put hub and clients under every fault for TORTURE_TIME (1m), from SEED on; SABOTAGE=1 must make it fail
 	HOTLINE_TORTURE='$(TORTURE_TIME)' HOTLINE_SEED='$(SEED)' HOTLINE_SABOTAGE='$(SABOTAGE)' \
 		$(GO) test -race -count=1 -timeout 0 -run '^TestTorture$$' -v .
+
+.PHONY: storms
+storms: ## Run STORMS (500) storms of each kind over one hub and over several, in fake time, each from another seed
+	HOTLINE_SEED= HOTLINE_RUNS='$(STORMS)' $(GO) test -count=1 -timeout 0 -run '^Test(P[2-8]|Cluster)' .
 
 .PHONY: faults
 faults: ## Put hub and clients behind toxiproxy, nginx, haproxy and a bad network, FAULTS_TIME (5s) each, from SEED; writes internal/itest/faults.md
