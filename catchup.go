@@ -97,11 +97,15 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 	sh.parts = append(sh.parts[:0], s)
 	sh.setFilter(sh.parts)
 	room := sh.hub.limits.WindowBytes / 2
-	if s.cause != "" {
+	begins := s.replay > 0 && s.at.Seq <= p.cur.Seq
+	if begins {
+		s.at = p.cur // the stream may have gone past it, and what lies between is part of the history
+	}
+	if s.cause != "" && (begins || s.replay == 0) { // a gap before a replay is told where that ends
 		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: s.cause})
 		s.cause = ""
 	}
-	if s.replay > 0 && s.at.Seq <= p.cur.Seq {
+	if begins {
 		s.at = later(sh.hub.log.Newest(&sh.filter, s.replay, p.cur, sh.now()), s.from)
 		s.newest, s.replay = sh.filter.Replay, 0
 	}
