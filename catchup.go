@@ -181,13 +181,13 @@ func (sh *shard) readStream(p *peer) (done bool) {
 		case s.joined:
 			sh.parts = append(sh.parts, s)
 			states = states || s.states
+		case s.num < 0 && s.events && (s.cause != "" || s.at.Seq <= p.cur.Seq):
+			// The client can't present a position for it: until it has joined, or knows what it has lost, the stream stays where it is.
+			return false
 		case s.events && s.at.Seq > p.cur.Seq: // it begins there: the stream stops to meet it
 			if upTo.Seq == 0 || s.at.Seq < upTo.Seq {
 				upTo = s.at
 			}
-		case s.num < 0 && s.events:
-			// The client can't present a position for it: until it has joined, the stream stays where it is.
-			return false
 		}
 	}
 	sh.setFilter(sh.parts)
@@ -209,8 +209,8 @@ func (sh *shard) readStream(p *peer) (done bool) {
 	clear(res.Entries)
 	p.cur = res.At
 	if res.Hole != eventlog.NoHole {
+		sh.overtake(p) // first: the hole's place is what the client presents for all of them
 		sh.hole(p, &res)
-		sh.overtake(p)
 	}
 	done = res.Done
 	if !states {
@@ -266,30 +266,36 @@ func (sh *shard) hole(p *peer, res *eventlog.Result) {
 			}
 		}
 	}
-	cause := wire.CauseAway
-	if p.been {
-		cause = wire.CauseSlow
-	}
 	if p.enc == encodingPlain {
 		p.conn.close(wire.CloseLapped, "messages were lost: this connection was too slow", errLapped)
 		return
 	}
-	sh.gap(p, wire.Gap{Subs: nums, At: res.At, Cause: holeCause(res.Hole, cause), Missed: res.Missed, Topic: topic})
+	sh.gap(p, wire.Gap{Subs: nums, At: res.At, Cause: holeCause(res.Hole, p.lapped()), Missed: res.Missed, Topic: topic})
 }
 
 // overtake is for what the server subscribed that the stream should have met, and has gone past with a hole: the client's position
-// is behind the hole by now, and that is all it can present for them.
+// is about to be behind the hole, and that is all it can present for them.
 func (sh *shard) overtake(p *peer) {
 	for _, s := range p.subs {
-		if s.num < 0 && s.events && !s.joined && s.replay == 0 && s.at.Seq < p.cur.Seq {
-			cause := s.cause // of a gap that it is to be told of in any case
-			if cause == "" {
-				cause = wire.CauseSlow
-			}
-			s.at, s.cause = p.cur, ""
-			sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: cause})
+		if s.num > 0 || !s.events || s.joined || s.at.Seq >= p.cur.Seq {
+			continue
 		}
+		f := eventlog.Filter{Parts: []eventlog.Part{{Topic: s.topic, Pattern: s.name}}}
+		res := sh.hub.log.Read(&f, s.at, eventlog.Limit{Entries: 1, Bytes: 1, UpTo: p.cur, Now: sh.now()}, nil)
+		if s.at = p.cur; res.Done && len(res.Entries) == 0 {
+			continue // there was nothing
+		}
+		s.at = later(s.at, res.At)
+		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: holeCause(res.Hole, p.lapped()), Missed: res.Missed})
 	}
+}
+
+// lapped is the cause of a gap for who was overtaken by the log.
+func (p *peer) lapped() string {
+	if p.been {
+		return wire.CauseSlow
+	}
+	return wire.CauseAway
 }
 
 func holeCause(h eventlog.Hole, lapped string) string {

@@ -116,7 +116,7 @@ func TestReplayIsOvertaken(t *testing.T) {
 	})
 }
 
-// What the server subscribed has no position but the connection's. If that goes past it with a hole, it is told of one too.
+// What the server subscribed has no position but the connection's. Before that goes past it with a hole, it is told of what it has lost.
 func TestPushedIsOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c *turnover
@@ -136,7 +136,7 @@ func TestPushedIsOvertaken(t *testing.T) {
 			},
 		})
 		got := briefGaps(c.gaps(fmt.Sprintf(`{"op":"hello","after":%q}`, c.newestA), "chat.b", "chat.a"))
-		want := []string{"-2: gap [-2] denied", "gap [-1] away", "-2: gap [-2] slow", "-3: gap [-3] denied"}
+		want := []string{"-2: gap [-2] denied", "-3: gap [-3] denied", "-2: gap [-2] away", "gap [-1] away"}
 		if !slices.Equal(got, want) {
 			t.Errorf("the gaps %q, want %q", got, want)
 		}
