@@ -101,9 +101,8 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 	if begins {
 		s.at = p.cur // the stream may have gone past it, and what lies between is part of the history
 	}
-	if s.cause != "" && (begins || s.replay == 0) { // a gap before a replay is told where that ends
-		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: s.cause})
-		s.cause = ""
+	if begins || s.replay == 0 { // a gap before a replay is told where that ends
+		sh.tellCause(p, s)
 	}
 	if begins {
 		s.at = later(sh.hub.log.Newest(&sh.filter, s.replay, p.cur, sh.now()), s.from)
@@ -127,6 +126,14 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 	clear(res.Entries)
 	if s.at = res.At; res.Hole != eventlog.NoHole {
 		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: res.At, Cause: holeCause(res.Hole, wire.CauseAway), Missed: res.Missed})
+	}
+}
+
+// tellCause tells a subscription of the gap that it begins with, if it does.
+func (sh *shard) tellCause(p *peer, s *sub) {
+	if s.cause != "" {
+		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: s.cause})
+		s.cause = ""
 	}
 }
 
