@@ -216,7 +216,7 @@ func (sh *shard) readStream(p *peer) (done bool) {
 	clear(res.Entries)
 	p.cur = res.At
 	if res.Hole != eventlog.NoHole {
-		sh.overtake(p) // first: the hole's place is what the client presents for all of them
+		sh.overtake(p, p.cur) // first: the hole's place is what the client presents for all of them
 		sh.hole(p, &res)
 	}
 	done = res.Done
@@ -280,16 +280,16 @@ func (sh *shard) hole(p *peer, res *eventlog.Result) {
 	sh.gap(p, wire.Gap{Subs: nums, At: res.At, Cause: holeCause(res.Hole, p.lapped()), Missed: res.Missed, Topic: topic})
 }
 
-// overtake is for what the server subscribed that the stream should have met, and has gone past with a hole: the client's position
-// is about to be behind the hole, and that is all it can present for them.
-func (sh *shard) overtake(p *peer) {
+// overtake is for what the server subscribed that the stream should have met, and goes past: with a hole, or in the broker's store. The
+// client's position is about to be behind them, up to at, and that is all it can present for them.
+func (sh *shard) overtake(p *peer, at eventlog.Pos) {
 	for _, s := range p.subs {
-		if s.num > 0 || !s.events || s.joined || s.at.Seq >= p.cur.Seq {
+		if s.num > 0 || !s.events || s.joined || s.at.Seq >= at.Seq {
 			continue
 		}
 		f := eventlog.Filter{Parts: []eventlog.Part{{Topic: s.topic, Pattern: s.name}}}
-		res := sh.hub.log.Read(&f, s.at, eventlog.Limit{Entries: 1, Bytes: 1, UpTo: p.cur, Now: sh.now()}, nil)
-		if s.at = p.cur; res.Done && len(res.Entries) == 0 {
+		res := sh.hub.log.Read(&f, s.at, eventlog.Limit{Entries: 1, Bytes: 1, UpTo: at, Now: sh.now()}, nil)
+		if s.at = at; res.Done && len(res.Entries) == 0 {
 			continue // there was nothing
 		}
 		s.at = later(s.at, res.At)

@@ -142,3 +142,58 @@ func TestPushedIsOvertaken(t *testing.T) {
 		}
 	})
 }
+
+// The store, too, may lead the stream past what the server subscribed and begins ahead, if the log turns over while it is read.
+func TestPushedIsOvertakenByTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{
+			Limits: Limits{PingInterval: calm.PingInterval, LogBytes: 1 << 20},
+			OnConnect: func(_ context.Context, c *Conn) {
+				_ = c.Subscribe("open")
+				_ = c.Subscribe("secret")
+			},
+			AuthorizeHistory: func(_ context.Context, _ *Conn, topic string, _ time.Time) error {
+				if topic == "secret" {
+					return ErrDenied
+				}
+				return nil
+			},
+		})
+		a := c.reconnects(0, "")
+		a.want("push -1 open", "push -2 secret", "ok -1", "ok -2")
+		c.worlds[0].publish("open", 0)
+		pos := a.next().ID
+		a.close()
+		big := strings.Repeat("x", 100<<10)
+		for range 8 {
+			c.worlds[0].publish("open", big) // the other hub follows from here on
+		}
+		c.only.Store(1)
+		b := c.dial(nil, wire.Protocol)
+		b.link.Stall()
+		b.send(fmt.Sprintf(`{"op":"hello","after":%q}`, pos))
+		time.Sleep(2 * time.Second)
+		c.worlds[0].publish("secret", "lost")
+		synctest.Wait()
+		lost := seqOf(c.worlds[0].hub.Position())
+		for range 30 {
+			c.worlds[0].publish("open", big)
+		}
+		time.Sleep(time.Second)
+		c.worlds[0].publish("open", "end")
+		b.link.Heal()
+		told := "" // what secret was told last
+		for f := b.next(); string(f.Data) != `"end"`; f = b.next() {
+			if brief(f) == "-2: gap [-2] away" {
+				told = f.At
+			}
+			if f.Op == "" && seqOf(f.ID) > lost && told == "" {
+				t.Errorf("open is at %s, and secret does not know that it has lost something: the client may come back with that", f.ID)
+				break
+			}
+		}
+		if told == "" || seqOf(told) < lost {
+			t.Errorf("secret is told of a loss at %q", told)
+		}
+	})
+}

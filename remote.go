@@ -303,6 +303,9 @@ func (sh *shard) page(p *peer, x *resuming, done chan struct{}) {
 		x.gap(sh, p, sh.hub.log.Public(later(p.cur, sh.cur)), x.cause)
 		x.cause = ""
 	}
+	if x.pushed != nil {
+		sh.overtake(p, x.remote.at) // which this page may lead up to
+	}
 	if x.remote.lost {
 		x.gap(sh, p, eventlog.AfterLoss(eventlog.Pos(x.remote.before)), wire.CauseAway)
 	}
