@@ -97,6 +97,18 @@ func TestJoinAheadIsOvertaken(t *testing.T) {
 	})
 }
 
+// What reads up to the connection on its own goes past it with a hole, too, and is met there.
+func TestOwnReadingGoesPast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTurnover(t, &HubOptions{})
+		got := briefGaps(c.gaps(fmt.Sprintf(`{"op":"hello","subs":[{"sub":1,"topic":"chat.a","after":%q},{"sub":2,"topic":"chat.b","after":%q},`+
+			`{"sub":3,"topic":"chat.b","after":%q},{"sub":4,"topic":"chat.c"}]}`, c.newestA, c.start, c.start), "chat.b"))
+		if want := []string{"3: gap [3] away", "gap [2] away"}; !slices.Equal(got, want) {
+			t.Errorf("the gaps %q, want %q", got, want)
+		}
+	})
+}
+
 // A replay that is to begin ahead of the connection begins where that is, if it has gone past with a hole: the gap before the replay is
 // told there too, or what lies between would be neither replayed nor told of.
 func TestReplayIsOvertaken(t *testing.T) {
