@@ -97,11 +97,14 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 	sh.parts = append(sh.parts[:0], s)
 	sh.setFilter(sh.parts)
 	room := sh.hub.limits.WindowBytes / 2
-	if s.cause != "" {
-		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: s.cause})
-		s.cause = ""
+	begins := s.replay > 0 && s.at.Seq <= p.cur.Seq
+	if begins {
+		s.at = p.cur // the stream may have gone past it, and what lies between is part of the history
 	}
-	if s.replay > 0 && s.at.Seq <= p.cur.Seq {
+	if begins || s.replay == 0 { // a gap before a replay is told where that ends
+		sh.tellCause(p, s)
+	}
+	if begins {
 		s.at = later(sh.hub.log.Newest(&sh.filter, s.replay, p.cur, sh.now()), s.from)
 		s.newest, s.replay = sh.filter.Replay, 0
 	}
@@ -123,6 +126,14 @@ func (sh *shard) readOwn(p *peer, s *sub) {
 	clear(res.Entries)
 	if s.at = res.At; res.Hole != eventlog.NoHole {
 		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: res.At, Cause: holeCause(res.Hole, wire.CauseAway), Missed: res.Missed})
+	}
+}
+
+// tellCause tells a subscription of the gap that it begins with, if it does.
+func (sh *shard) tellCause(p *peer, s *sub) {
+	if s.cause != "" {
+		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: s.cause})
+		s.cause = ""
 	}
 }
 
@@ -177,13 +188,13 @@ func (sh *shard) readStream(p *peer) (done bool) {
 		case s.joined:
 			sh.parts = append(sh.parts, s)
 			states = states || s.states
+		case s.num < 0 && s.events && (s.cause != "" || s.at.Seq <= p.cur.Seq):
+			// The client can't present a position for it: until it has joined, or knows what it has lost, the stream stays where it is.
+			return false
 		case s.events && s.at.Seq > p.cur.Seq: // it begins there: the stream stops to meet it
 			if upTo.Seq == 0 || s.at.Seq < upTo.Seq {
 				upTo = s.at
 			}
-		case s.num < 0 && s.events:
-			// The client can't present a position for it: until it has joined, the stream stays where it is.
-			return false
 		}
 	}
 	sh.setFilter(sh.parts)
@@ -205,8 +216,8 @@ func (sh *shard) readStream(p *peer) (done bool) {
 	clear(res.Entries)
 	p.cur = res.At
 	if res.Hole != eventlog.NoHole {
+		sh.overtake(p, p.cur) // first: the hole's place is what the client presents for all of them
 		sh.hole(p, &res)
-		sh.overtake(p)
 	}
 	done = res.Done
 	if !states {
@@ -262,30 +273,36 @@ func (sh *shard) hole(p *peer, res *eventlog.Result) {
 			}
 		}
 	}
-	cause := wire.CauseAway
-	if p.been {
-		cause = wire.CauseSlow
-	}
 	if p.enc == encodingPlain {
 		p.conn.close(wire.CloseLapped, "messages were lost: this connection was too slow", errLapped)
 		return
 	}
-	sh.gap(p, wire.Gap{Subs: nums, At: res.At, Cause: holeCause(res.Hole, cause), Missed: res.Missed, Topic: topic})
+	sh.gap(p, wire.Gap{Subs: nums, At: res.At, Cause: holeCause(res.Hole, p.lapped()), Missed: res.Missed, Topic: topic})
 }
 
-// overtake is for what the server subscribed that the stream should have met, and has gone past with a hole: the client's position
-// is behind the hole by now, and that is all it can present for them.
-func (sh *shard) overtake(p *peer) {
+// overtake is for what the server subscribed that the stream should have met, and goes past: with a hole, or in the broker's store. The
+// client's position is about to be behind them, up to at, and that is all it can present for them.
+func (sh *shard) overtake(p *peer, at eventlog.Pos) {
 	for _, s := range p.subs {
-		if s.num < 0 && s.events && !s.joined && s.replay == 0 && s.at.Seq < p.cur.Seq {
-			cause := s.cause // of a gap that it is to be told of in any case
-			if cause == "" {
-				cause = wire.CauseSlow
-			}
-			s.at, s.cause = p.cur, ""
-			sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: cause})
+		if s.num > 0 || !s.events || s.joined || s.at.Seq >= at.Seq {
+			continue
 		}
+		f := eventlog.Filter{Parts: []eventlog.Part{{Topic: s.topic, Pattern: s.name}}}
+		res := sh.hub.log.Read(&f, s.at, eventlog.Limit{Entries: 1, Bytes: 1, UpTo: at, Now: sh.now()}, nil)
+		if s.at = at; res.Done && len(res.Entries) == 0 {
+			continue // there was nothing
+		}
+		s.at = later(s.at, res.At)
+		sh.gap(p, wire.Gap{Sub: s.num, Subs: []int64{s.num}, At: s.at, Cause: holeCause(res.Hole, p.lapped()), Missed: res.Missed})
 	}
+}
+
+// lapped is the cause of a gap for who was overtaken by the log.
+func (p *peer) lapped() string {
+	if p.been {
+		return wire.CauseSlow
+	}
+	return wire.CauseAway
 }
 
 func holeCause(h eventlog.Hole, lapped string) string {

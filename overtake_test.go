@@ -43,13 +43,16 @@ func newTurnover(t *testing.T, o *HubOptions) *turnover {
 	return c
 }
 
-// frames says hello, turns the log over while the connection is busy with its first message, and returns what it is sent.
-func (c *turnover) frames(hello string) (frames []string) {
+// gaps says hello, publishes to some topics and turns the log over while the connection is busy with its first message. It returns the
+// gaps and oks that it is sent.
+func (c *turnover) gaps(hello string, lost ...string) (gaps []wire.ServerFrame) {
 	cl := c.dial(nil, wire.Protocol)
 	cl.link.Stall()
 	cl.send(hello)
 	time.Sleep(2 * time.Second) // OnConnect may take one
-	c.publish("chat.a", "lost")
+	for _, topic := range lost {
+		c.publish(topic, "lost")
+	}
 	for range 8 {
 		c.publish("filler", c.big)
 	}
@@ -62,30 +65,70 @@ func (c *turnover) frames(hello string) (frames []string) {
 	}
 	for ends := 0; ends < len(topics); {
 		f := cl.next()
-		if len(f.Data) > 100 {
-			f.Data = []byte("big")
-		}
-		if frames = append(frames, brief(f)); string(f.Data) == `"end"` {
+		switch {
+		case f.Op == "gap", f.Op == "ok":
+			gaps = append(gaps, f)
+		case string(f.Data) == `"end"`:
 			ends++
 		}
 	}
-	return frames
+	return gaps
+}
+
+// briefGaps are the gaps alone.
+func briefGaps(frames []wire.ServerFrame) (gaps []string) {
+	for _, f := range frames {
+		if f.Op == "gap" {
+			gaps = append(gaps, brief(f))
+		}
+	}
+	return gaps
 }
 
 // With a broker, where something joins a connection ahead of it and the log has turned over meanwhile, nobody is told of a loss twice.
 func TestJoinAheadIsOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTurnover(t, &HubOptions{})
-		frames := c.frames(fmt.Sprintf(`{"op":"hello","subs":[{"sub":1,"topic":"chat.a","after":%q},{"sub":2,"topic":"chat.b","after":%q},`+
-			`{"sub":3,"topic":"chat.c"}]}`, c.newestA, c.start))
-		gaps := slices.DeleteFunc(slices.Clone(frames), func(f string) bool { return !strings.Contains(f, "gap") })
-		if want := []string{"gap [1] away"}; !slices.Equal(gaps, want) {
-			t.Errorf("%q, want the gaps %q", frames, want)
+		got := briefGaps(c.gaps(fmt.Sprintf(`{"op":"hello","subs":[{"sub":1,"topic":"chat.a","after":%q},{"sub":2,"topic":"chat.b","after":%q},`+
+			`{"sub":3,"topic":"chat.c"}]}`, c.newestA, c.start), "chat.a"))
+		if want := []string{"gap [1] away"}; !slices.Equal(got, want) {
+			t.Errorf("the gaps %q, want %q", got, want)
 		}
 	})
 }
 
-// What the server subscribed has no position but the connection's. If that goes past it with a hole, it is told of one too.
+// What reads up to the connection on its own goes past it with a hole, too, and is met there.
+func TestOwnReadingGoesPast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTurnover(t, &HubOptions{})
+		got := briefGaps(c.gaps(fmt.Sprintf(`{"op":"hello","subs":[{"sub":1,"topic":"chat.a","after":%q},{"sub":2,"topic":"chat.b","after":%q},`+
+			`{"sub":3,"topic":"chat.b","after":%q},{"sub":4,"topic":"chat.c"}]}`, c.newestA, c.start, c.start), "chat.b"))
+		if want := []string{"3: gap [3] away", "gap [2] away"}; !slices.Equal(got, want) {
+			t.Errorf("the gaps %q, want %q", got, want)
+		}
+	})
+}
+
+// A replay that is to begin ahead of the connection begins where that is, if it has gone past with a hole: the gap before the replay is
+// told there too, or what lies between would be neither replayed nor told of.
+func TestReplayIsOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTurnover(t, &HubOptions{})
+		frames := c.gaps(fmt.Sprintf(`{"op":"hello","subs":[{"sub":1,"topic":"chat.a","after":%q},{"sub":2,"topic":"chat.b","after":%q},`+
+			`{"sub":3,"topic":"chat.c","after":"none.1","replay":1}]}`, c.newestA, c.start), "chat.c", "chat.c", "chat.c", "chat.a")
+		told := ""
+		for _, f := range frames {
+			if slices.Contains(f.Subs, 3) {
+				told = f.At
+			}
+			if f.Op == "ok" && f.Sub == 3 && f.At != told {
+				t.Errorf("it goes on at %s, and was told that something was lost up to %s", f.At, told)
+			}
+		}
+	})
+}
+
+// What the server subscribed has no position but the connection's. Before that goes past it with a hole, it is told of what it has lost.
 func TestPushedIsOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c *turnover
@@ -104,15 +147,65 @@ func TestPushedIsOvertaken(t *testing.T) {
 				return ErrDenied // so it begins ahead
 			},
 		})
-		frames := c.frames(fmt.Sprintf(`{"op":"hello","after":%q}`, c.newestA))
-		at := slices.Index(frames, "gap [-1] away")
-		if at < 0 || !strings.HasPrefix(frames[at+1], "-2: gap [-2]") || !strings.HasPrefix(frames[at+2], "-3: gap [-3]") {
-			t.Fatalf("%q, want a gap of -1, and at once that of the others", frames)
+		got := briefGaps(c.gaps(fmt.Sprintf(`{"op":"hello","after":%q}`, c.newestA), "chat.b", "chat.a"))
+		want := []string{"-2: gap [-2] denied", "-3: gap [-3] denied", "-2: gap [-2] away", "gap [-1] away"}
+		if !slices.Equal(got, want) {
+			t.Errorf("the gaps %q, want %q", got, want)
 		}
-		for _, f := range frames[at+1:] { // and each once
-			if strings.Contains(f, "gap [-1]") || slices.Index(frames, f) != slices.Index(frames[at+1:], f)+at+1 {
-				t.Errorf("%q: %q is told twice", frames, f)
+	})
+}
+
+// The store, too, may lead the stream past what the server subscribed and begins ahead, if the log turns over while it is read.
+func TestPushedIsOvertakenByTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{
+			Limits: Limits{PingInterval: calm.PingInterval, LogBytes: 1 << 20},
+			OnConnect: func(_ context.Context, c *Conn) {
+				_ = c.Subscribe("open")
+				_ = c.Subscribe("secret")
+			},
+			AuthorizeHistory: func(_ context.Context, _ *Conn, topic string, _ time.Time) error {
+				if topic == "secret" {
+					return ErrDenied
+				}
+				return nil
+			},
+		})
+		a := c.reconnects(0, "")
+		a.want("push -1 open", "push -2 secret", "ok -1", "ok -2")
+		c.worlds[0].publish("open", 0)
+		pos := a.next().ID
+		a.close()
+		big := strings.Repeat("x", 100<<10)
+		for range 8 {
+			c.worlds[0].publish("open", big) // the other hub follows from here on
+		}
+		c.only.Store(1)
+		b := c.dial(nil, wire.Protocol)
+		b.link.Stall()
+		b.send(fmt.Sprintf(`{"op":"hello","after":%q}`, pos))
+		time.Sleep(2 * time.Second)
+		c.worlds[0].publish("secret", "lost")
+		synctest.Wait()
+		lost := seqOf(c.worlds[0].hub.Position())
+		for range 30 {
+			c.worlds[0].publish("open", big)
+		}
+		time.Sleep(time.Second)
+		c.worlds[0].publish("open", "end")
+		b.link.Heal()
+		told := "" // what secret was told last
+		for f := b.next(); string(f.Data) != `"end"`; f = b.next() {
+			if brief(f) == "-2: gap [-2] away" {
+				told = f.At
 			}
+			if f.Op == "" && seqOf(f.ID) > lost && told == "" {
+				t.Errorf("open is at %s, and secret does not know that it has lost something: the client may come back with that", f.ID)
+				break
+			}
+		}
+		if told == "" || seqOf(told) < lost {
+			t.Errorf("secret is told of a loss at %q", told)
 		}
 	})
 }

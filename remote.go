@@ -303,6 +303,9 @@ func (sh *shard) page(p *peer, x *resuming, done chan struct{}) {
 		x.gap(sh, p, sh.hub.log.Public(later(p.cur, sh.cur)), x.cause)
 		x.cause = ""
 	}
+	if x.pushed != nil {
+		sh.overtake(p, x.remote.at) // which this page may lead up to
+	}
 	if x.remote.lost {
 		x.gap(sh, p, eventlog.AfterLoss(eventlog.Pos(x.remote.before)), wire.CauseAway)
 	}
@@ -376,8 +379,11 @@ func (sh *shard) turnRemote(p *peer) {
 	var pushed []int64
 	p.dirty = true // it is written below, and not queued for it
 	for _, s := range p.subs {
-		if !slices.Contains(p.remote.nums, s.num) {
-			continue // it begins now, as any other
+		if !slices.Contains(p.remote.nums, s.num) { // it begins now, as any other
+			if s.num < 0 {
+				sh.tellCause(p, s) // before the stream moves, whose position is all that the client can present for it
+			}
+			continue
 		}
 		if s.events {
 			pushed = append(pushed, s.num)

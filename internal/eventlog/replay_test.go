@@ -75,3 +75,39 @@ func TestReplayExpiresMidway(t *testing.T) {
 		t.Errorf("later: %q, want 3", got)
 	}
 }
+
+// TestReplayEndsInAHole: with a broker, a hole that reaches beyond the end of a replay tells of all that the reader was to be sent
+// behind that too: what else was lost there, and what is kept and passed over.
+func TestReplayEndsInAHole(t *testing.T) {
+	l := small(func(o *Options) { o.Tag, o.Row = 0, rowsOf(map[string]*Row{"k": {Keep: 5}}) })
+	seq := uint64(0)
+	add := func(topics ...string) {
+		for _, topic := range topics {
+			seq++
+			m := &Append{Topic: topic, Data: []byte("1"), When: epoch, Pos: Pos{Seq: seq, Tag: 1}}
+			if _, _, err := l.Append(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	l.Subscribe("b.1", 0) // somebody holds it
+	f := filter(wild("a.*"), wild("b.*"), exact(l, "c.1"), wild("k.*"), exact(l, "k.9"), wild("z.*"))
+	lists := filter(exact(l, "a.1"), exact(l, "c.1"), exact(l, "k.9"), exact(l, "z.1"))
+	add("k.9", "a.1", "a.1")
+	begin, beginLists := l.Newest(f, 2, l.Head(), epoch), l.Newest(lists, 2, l.Head(), epoch)
+	add("b.1", "c.1", "k.1", "k.9", "a.1")
+	for f, at := range map[*Filter]Pos{f: begin, lists: beginLists} {
+		if res := l.Read(f, at, Limit{Entries: 2, Bytes: 1 << 10, UpTo: Pos{Seq: 2, Tag: 1}, Now: epoch}, nil); len(res.Entries) != 2 {
+			t.Fatalf("it has not begun: %+v", res)
+		}
+	}
+	flush(l, epoch)
+	for _, x := range []struct {
+		f    *Filter
+		want string
+	}{{f, "[lapped a.* b.* c.1 k.* k.9]"}, {lists, "[lapped a.1 c.1 k.9]"}} {
+		if got := fmt.Sprint(all(t, l, x.f, Pos{Seq: 2, Tag: 1}, epoch)); got != x.want {
+			t.Errorf("%s, want %s", got, x.want)
+		}
+	}
+}

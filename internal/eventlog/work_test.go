@@ -158,3 +158,22 @@ func TestOvertakenByMany(t *testing.T) {
 		t.Errorf("hole %d, lost by %s; want x.a *.8", res.Hole, got)
 	}
 }
+
+// TestOvertakenWhenTired: wherever it becomes too much to find out who has lost what is kept, nobody who has is left out.
+func TestOvertakenWhenTired(t *testing.T) {
+	for work := -1; work < 60; work++ {
+		l := small(func(o *Options) { o.Tag, o.Row = 0, rowsOf(map[string]*Row{"k": {Keep: 5}, "m": {Keep: 5}}) })
+		l.lossWork = work
+		f := filter(wild("a.*"), wild("k.*"), wild("m.*"), exact(l, "k.1"))
+		for i, topic := range []string{"k.1", "m.1", "k.2", "m.2", "a.1"} {
+			m := &Append{Topic: topic, Data: []byte("1"), When: epoch, Pos: Pos{Seq: uint64(i + 1), Tag: 1}}
+			if _, _, err := l.Append(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		flush(l, epoch)
+		if got := all(t, l, f, Pos{}, epoch); len(got) != 1 || got[0] != "lapped a.* k.* m.* k.1" {
+			t.Errorf("work %d: %q", work, got)
+		}
+	}
+}
