@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/gohotline/hotline/internal/wire"
 )
@@ -124,6 +127,89 @@ func TestReplayFromStore(t *testing.T) {
 			f := got.next()
 			if f.Op != "" {
 				t.Errorf("got %q", brief(f))
+			}
+		}
+	})
+}
+
+// A replay that can't be read on, because its store was restored meanwhile, is not begun again: what was sent of it was sent, and the
+// rest is lost.
+func TestReplayEndsWithItsStore(t *testing.T) {
+	bothFeeds(t, func(t *testing.T, o TestStoreOptions) {
+		c := newCluster(t, 1, o, &HubOptions{Limits: calm})
+		c.publish("chat.a", 0)
+		restore := c.store.Snapshot()
+		big := strings.Repeat("x", 20<<10)
+		for i := range 50 {
+			c.publish("chat.a", fmt.Sprint(i, " ", big))
+		}
+		synctest.Wait()
+		c.join(&HubOptions{Limits: calm}) // has none of it in its log
+		c.only.Store(1)
+		cl := c.dial(nil, wire.Protocol)
+		cl.link.Stall()
+		cl.send(`{"op":"hello","subs":[{"sub":1,"topic":"chat.a","replay":40}]}`)
+		time.Sleep(time.Second)
+		restore()
+		c.publish("chat.a", "of the next life")
+		time.Sleep(time.Second)
+		cl.link.Heal()
+		seen := make(map[string]int)
+		var notices []string
+		for word := ""; word != `"end"`; {
+			f := cl.next()
+			if f.Op != "" {
+				if notices = append(notices, brief(f)); f.Op == "ok" {
+					c.publish("chat.a", "end")
+				}
+				continue
+			}
+			word, _, _ = strings.Cut(string(f.Data), " ")
+			if seen[word]++; seen[word] > 1 {
+				t.Errorf("%s comes again", word)
+			}
+		}
+		if len(seen) < 3 || len(notices) != 3 || !strings.HasPrefix(notices[1], "1: gap [1]") {
+			t.Errorf("%d messages and %q, want some, and a gap", len(seen), notices)
+		}
+	})
+}
+
+// Nor is one that is read in process.
+func TestLocalReplayEndsWithItsStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1, TestStoreOptions{}, &HubOptions{Limits: calm})
+		c.publish("chat.a", 0)
+		restore := c.store.Snapshot()
+		for i := range 2000 { // more than a page
+			c.publish("chat.a", fmt.Sprint(i))
+		}
+		synctest.Wait()
+		w := c.join(&HubOptions{Limits: calm})
+		sub, err := w.hub.Subscribe(t.Context(), "chat.a", &SubscribeOptions{Replay: 1900})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		if m, err := sub.Next(t.Context()); err != nil || string(m.Data) != `"100"` || m.Missed != 0 {
+			t.Fatalf("%s, %d missed, %v", m.Data, m.Missed, err)
+		}
+		restore()
+		c.publish("chat.a", "of the next life")
+		time.Sleep(time.Second)
+		time.AfterFunc(time.Minute, func() { c.publish("chat.a", "end") }) // when everybody waits
+		missed := 0
+		for n := 2; n < 1902; n++ {
+			m, err := sub.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if missed += m.Missed; m.Missed > 0 {
+				t.Logf("%d messages of the replay came", n-1)
+				return
+			}
+			if string(m.Data) != fmt.Sprintf(`"%d"`, 99+n) {
+				t.Fatalf("%d messages came, then %s without a word", n-1, m.Data)
 			}
 		}
 	})

@@ -249,7 +249,7 @@ func (r *logReader) fetch(ctx context.Context) error {
 	defer r.mu.Unlock()
 	switch {
 	case errors.Is(err, ErrPosition): // it was there a moment ago
-		if r.remote = nil; !r.history {
+		if r.remote = nil; !r.history || !r.unread { // a replay that has not begun reaches as far back as it reaches
 			r.missed++
 		}
 		r.at = later(r.hub.log.Head(), r.from)

@@ -350,7 +350,9 @@ func (sh *shard) resumed(p *peer, x *resuming, err error) {
 		if err == nil {
 			p.cur = x.remote.at
 		} else {
-			p.cur = later(p.cur, sh.cur)
+			at := later(p.cur, sh.cur)
+			sh.overtake(p, at)
+			p.cur = at
 			x.gap(sh, p, sh.hub.log.Public(p.cur), wire.CauseAway)
 		}
 		p.remote = nil
@@ -366,8 +368,10 @@ func (sh *shard) resumed(p *peer, x *resuming, err error) {
 	r := x.subscribing
 	if r.remote = nil; err == nil {
 		r.known, r.after, r.replay, r.cause = true, x.remote.at, 0, ""
-	} else if r.cause = wire.CauseAway; r.replay > 0 {
+	} else if r.cause = wire.CauseAway; r.replay > 0 && x.remote.after == (Position{}) {
 		r.cause = "" // it reaches as far back as it reaches
+	} else {
+		r.replay = 0 // if it was one, it has begun
 	}
 	sh.begin(p, []subscribing{r})
 }
