@@ -21,27 +21,34 @@ func (c *cluster) reconnects(i int, after string) *testClient {
 	return cl
 }
 
+// newSecretive makes two hubs that subscribe everybody to "open" and to "secret", whose history nobody may read, and the position of a
+// client that has left the first one.
+func newSecretive(t *testing.T, l Limits) (c *cluster, pos string) {
+	c = newCluster(t, 2, TestStoreOptions{}, &HubOptions{
+		Limits: l,
+		OnConnect: func(_ context.Context, c *Conn) {
+			_ = c.Subscribe("open")
+			_ = c.Subscribe("secret")
+		},
+		AuthorizeHistory: func(_ context.Context, _ *Conn, topic string, _ time.Time) error {
+			if topic == "secret" {
+				return ErrDenied
+			}
+			return nil
+		},
+	})
+	a := c.reconnects(0, "")
+	a.want("push -1 open", "push -2 secret", "ok -1", "ok -2")
+	c.worlds[0].publish("open", 0)
+	pos = a.next().ID
+	a.close()
+	return c, pos
+}
+
 // What the server subscribes and whose history is not for the client begins now, also where the rest is read from the store.
 func TestPushedHistoryDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{
-			Limits: calm,
-			OnConnect: func(_ context.Context, c *Conn) {
-				_ = c.Subscribe("open")
-				_ = c.Subscribe("secret")
-			},
-			AuthorizeHistory: func(_ context.Context, _ *Conn, topic string, _ time.Time) error {
-				if topic == "secret" {
-					return ErrDenied
-				}
-				return nil
-			},
-		})
-		a := c.reconnects(0, "")
-		a.want("push -1 open", "push -2 secret", "ok -1", "ok -2")
-		c.worlds[0].publish("open", 0)
-		pos := a.next().ID
-		a.close()
+		c, pos := newSecretive(t, calm)
 		c.worlds[0].publish("open", 1) // the other hub follows from here on
 		d := c.reconnects(1, "")
 		d.want("push -1 open", "push -2 secret", "ok -1", "ok -2")

@@ -158,24 +158,7 @@ func TestPushedIsOvertaken(t *testing.T) {
 // The store, too, may lead the stream past what the server subscribed and begins ahead, if the log turns over while it is read.
 func TestPushedIsOvertakenByTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{
-			Limits: Limits{PingInterval: calm.PingInterval, LogBytes: 1 << 20},
-			OnConnect: func(_ context.Context, c *Conn) {
-				_ = c.Subscribe("open")
-				_ = c.Subscribe("secret")
-			},
-			AuthorizeHistory: func(_ context.Context, _ *Conn, topic string, _ time.Time) error {
-				if topic == "secret" {
-					return ErrDenied
-				}
-				return nil
-			},
-		})
-		a := c.reconnects(0, "")
-		a.want("push -1 open", "push -2 secret", "ok -1", "ok -2")
-		c.worlds[0].publish("open", 0)
-		pos := a.next().ID
-		a.close()
+		c, pos := newSecretive(t, Limits{PingInterval: calm.PingInterval, LogBytes: 1 << 20})
 		big := strings.Repeat("x", 100<<10)
 		for range 8 {
 			c.worlds[0].publish("open", big) // the other hub follows from here on

@@ -366,12 +366,13 @@ func (sh *shard) resumed(p *peer, x *resuming, err error) {
 		return
 	}
 	r := x.subscribing
-	if r.remote = nil; err == nil {
+	r.remote = nil
+	switch {
+	case err == nil:
 		r.known, r.after, r.replay, r.cause = true, x.remote.at, 0, ""
-	} else if r.cause = wire.CauseAway; r.replay > 0 && x.remote.after == (Position{}) {
-		r.cause = "" // it reaches as far back as it reaches
-	} else {
-		r.replay = 0 // if it was one, it has begun
+	case r.replay > 0 && x.remote.after == (Position{}): // it has not begun, and reaches as far back as it reaches
+	default:
+		r.replay, r.cause = 0, wire.CauseAway
 	}
 	sh.begin(p, []subscribing{r})
 }
