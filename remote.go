@@ -350,9 +350,8 @@ func (sh *shard) resumed(p *peer, x *resuming, err error) {
 		if err == nil {
 			p.cur = x.remote.at
 		} else {
-			at := later(p.cur, sh.cur)
-			sh.overtake(p, at)
-			p.cur = at
+			p.cur = later(p.cur, sh.cur)
+			sh.overtake(p, p.cur)
 			x.gap(sh, p, sh.hub.log.Public(p.cur), wire.CauseAway)
 		}
 		p.remote = nil
