@@ -96,12 +96,12 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) *Conn {
 	h.sockets.Add(1)
 	rd.accepted(h, ws)
 	c.sock, c.under = rd.sock, rd.wireConn
-	c.under.reader, c.under.deflates = rd, up.deflates()
+	c.under.reader, c.under.frames.Deflates = rd, up.deflates()
 	if !plain && ws.Subprotocol() != wire.Protocol {
 		c.refuse(c.because(wire.CloseVersion, "this hub speaks "+wire.Protocol, nil))
 		return nil
 	}
-	if c.under.deflates && !plain {
+	if c.under.frames.Deflates && !plain {
 		c.peer.enc = encodingDeflated
 	}
 	return c

@@ -144,7 +144,8 @@ func (c *Conn) loop() error {
 	}
 }
 
-// read returns the next message; it is the caller's until the next call.
+// read returns the next message; it is the caller's until the next call. coder/websocket would inflate it as it comes: also
+// what was cut short, before the mask is off, and as far as the first last block, with the rest in front of the next message.
 func (c *Conn) read() (msg []byte, binary bool, err error) {
 	rd, err := c.hub.lend(c)
 	if err != nil {
@@ -154,7 +155,20 @@ func (c *Conn) read() (msg []byte, binary bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	msg, err = io.ReadAll(r)
+	most := min(c.hub.limits.MessageBytes, math.MaxInt32/2)
+	deflated := c.under.frames.Deflated()
+	limit := most
+	if deflated {
+		limit += limit/8 + 64 // by which a message may grow that does not deflate, says zlib
+	}
+	msg, err = io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	switch {
+	case err != nil:
+	case len(msg) > limit:
+		err = frame.ErrTooBig
+	case deflated:
+		msg, err = frame.Inflate(msg, most)
+	}
 	return msg, typ == websocket.MessageBinary, err
 }
 
@@ -170,13 +184,17 @@ func (c *Conn) readEnd(err error) *closing {
 		return &closing{cause: &CloseError{Code: int(closed.Code), Reason: closed.Reason}}
 	case errors.As(err, &bad):
 		return c.because(bad.Close, bad.Reason, nil)
-	case errors.Is(err, websocket.ErrMessageTooBig):
+	case errors.Is(err, frame.ErrTooBig):
 		return c.because(wire.CloseTooBig, fmt.Sprintf("a message larger than %d bytes", c.hub.limits.MessageBytes), nil)
 	case errors.Is(err, frame.ErrLength):
 		return c.because(wire.CloseFrameError, "a length that is not in its shortest form", nil)
 	case errors.Is(err, context.DeadlineExceeded): // which coder gives a control frame that has begun
 		return c.because(wire.CloseNoPong, "a control frame that does not come whole", nil)
-	case !c.under.failed: // by whoever reads: what came is no WebSocket frame, or does not inflate
+	case errors.Is(err, frame.ErrDeflated):
+		return c.because(wire.CloseFrameError, "a deflated message, but no compression was agreed on", nil)
+	case errors.Is(err, frame.ErrDeflate):
+		return c.because(wire.CloseFrameError, "a message that does not inflate", nil)
+	case !c.under.failed: // by whoever reads: what came is no WebSocket frame
 		reason := "not a WebSocket frame"
 		if len(c.under.answer) > 2 {
 			reason = string(c.under.answer[2:])

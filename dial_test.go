@@ -211,6 +211,18 @@ func clientFrame(op byte, fin bool, body []byte) []byte {
 	return append(b, body...)
 }
 
+// lastMasked masks a frame of clientFrame's such that its payload, to who forgets the mask, is a deflated message of nothing.
+func lastMasked(b []byte) []byte {
+	b = bytes.Clone(b)
+	h, _ := frame.ParseHeader(b)
+	mask, payload := b[h.Size-4:h.Size], b[h.Size:]
+	copy(mask, []byte{payload[0] ^ 0b011, payload[1]}) // a block that is the last, and its end (RFC 1951 §3.2.3)
+	for i := range payload {
+		payload[i] ^= mask[i%4]
+	}
+	return b
+}
+
 func isErr(err, target error) bool { return err != nil && errors.Is(err, target) }
 
 // journal is a log that a test reads.

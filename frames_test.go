@@ -2,6 +2,7 @@ package hotline
 
 import (
 	"bytes"
+	"compress/flate"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -292,6 +293,70 @@ func TestDeflateBomb(t *testing.T) {
 	}
 }
 
+// TestDeflatedLimit: the limit is that of the message, also of one that takes more bytes deflated.
+func TestDeflatedLimit(t *testing.T) {
+	const limit = 64 << 10
+	w := newRealWorld(t, &HubOptions{Compression: true})
+	head := []byte(`{"op":"pub","ref":1,"topic":"a"}` + "\n")
+	noise := make([]byte, limit-len(head)+1)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	for _, n := range []int{limit, limit + 1} {
+		msg := append(head, noise[:n-len(head)]...)
+		for _, deflated := range []bool{false, true} {
+			b := clientFrame(frame.Binary, true, msg)
+			if deflated {
+				z := frame.NewDeflater().Append(nil, msg)
+				if len(z) <= limit {
+					t.Fatal("it deflates")
+				}
+				b = clientFrame(frame.Binary, true, z)
+				b[0] |= 0x40
+			}
+			c := w.rawDeflate()
+			c.hello()
+			c.write(b)
+			if n > limit {
+				if code, reason := c.closed(); code != wire.CloseTooBig {
+					t.Errorf("%d bytes, deflated: %t: closed with %d %s", n, deflated, code, reason)
+				}
+			} else if _, body, err := c.read(); err != nil || !bytes.Contains(body, []byte(`"ok"`)) {
+				t.Errorf("%d bytes, deflated: %t: %q, %v", n, deflated, body, err)
+			}
+		}
+	}
+}
+
+// TestLastBlocks: a message may have last blocks before its end (RFC 7692 §7.2.3.4), and its frames end anywhere. It
+// counts once it is whole, and what is left of it is not in front of the next one.
+func TestLastBlocks(t *testing.T) {
+	w := newRealWorld(t, &HubOptions{Compression: true})
+	a := w.client("a")
+	a.want("ok 1")
+	last := func(s string) []byte {
+		var b bytes.Buffer
+		fw, err := flate.NewWriter(&b, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = fw.Write([]byte(s))
+		_ = fw.Close()
+		return b.Bytes()
+	}
+	c := w.rawDeflate()
+	c.hello()
+	for i := range 20 {
+		first := last(fmt.Sprintf(`{"op":"pub","ref":%d,"topic":"a","data":"%d`, 2*i+1, i))
+		first = clientFrame(frame.Text, false, first)
+		first[0] |= 0x40
+		c.write(first)
+		c.write(clientFrame(0, true, append(last(strings.Repeat("x", i*500)+`"}`), 0)))
+		whole := clientFrame(frame.Text, true, frame.NewDeflater().Append(nil, []byte(fmt.Sprintf(`{"op":"pub","ref":%d,"topic":"a","data":%d}`, 2*i+2, i))))
+		whole[0] |= 0x40
+		c.write(whole)
+		a.want(fmt.Sprintf(`a "%d%s"`, i, strings.Repeat("x", i*500)), fmt.Sprintf("a %d", i))
+	}
+}
+
 // TestDeflateGarbage: what does not inflate ends its connection and nothing else.
 func TestDeflateGarbage(t *testing.T) {
 	w := newRealWorld(t, &HubOptions{Compression: true})
@@ -329,6 +394,7 @@ func TestCutMessage(t *testing.T) {
 		"deflated":               deflated[:len(deflated)-500],
 		"deflated, all but one":  deflated[:len(deflated)-1],
 		"deflated, in the first": deflated[:200],
+		"deflated, and masked":   lastMasked(deflated)[:200],
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := w.hub.Stats().Published

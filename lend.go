@@ -3,7 +3,6 @@ package hotline
 import (
 	"bufio"
 	"context"
-	"math"
 	"net"
 	"net/http"
 	"runtime"
@@ -59,8 +58,8 @@ func (rd *wsReader) accepted(h *Hub, ws *websocket.Conn) {
 	// ever, because that is part of a cycle.
 	runtime.SetFinalizer(ws, nil)
 	rd.ws = ws
-	rd.br.Reset(rd) // of what coder had put before it
-	ws.SetReadLimit(int64(min(h.limits.MessageBytes, math.MaxInt32)))
+	rd.br.Reset(rd)     // of what coder had put before it
+	ws.SetReadLimit(-1) // see Conn.read
 }
 
 // lend returns the reader of c; if it has none, one that nobody has.
@@ -78,11 +77,10 @@ func (h *Hub) lend(c *Conn) (rd *wsReader, err error) {
 	return rd, nil
 }
 
-// giveBack is for a connection that has read all there was. Where messages may be compressed that can't be told: coder takes
-// the end of what is inflated for the end of a message, of which more may be to come.
+// giveBack is for a connection that has read all there was.
 func (h *Hub) giveBack(w *wireConn) {
 	rd := w.reader
-	if rd == nil || rd.tied || w.deflates || !w.drained() {
+	if rd == nil || rd.tied || !w.drained() {
 		return
 	}
 	rd.conn, rd.wireConn, w.reader = nil, nil, nil

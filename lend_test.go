@@ -2,13 +2,13 @@ package hotline
 
 import (
 	"bytes"
-	"compress/flate"
 	"math/rand/v2"
 	"net"
 	"slices"
 	"testing"
 
 	"github.com/gohotline/hotline/internal/frame"
+	"github.com/gohotline/hotline/internal/wire"
 )
 
 // TestReaderIsLent: a connection has a coder/websocket Conn only while it reads, and one that coder may still close later
@@ -19,23 +19,24 @@ func TestReaderIsLent(t *testing.T) {
 	begin := masked(rnd, frame.Text, false, []byte("on"))
 	ping := masked(rnd, frame.Ping, true, []byte("?"))
 	end := masked(rnd, 0, true, []byte("e"))
+	deflated := masked(rnd, frame.Text, true, frame.NewDeflater().Append(nil, []byte("one")))
+	deflated[0] |= 0x40
 	for _, tt := range []struct {
-		name     string
-		sent     []byte
-		deflates bool
-		keep     bool
+		name string
+		sent []byte
+		keep bool
 	}{
-		{"whole", text("one"), false, false},
-		{"fragments", slices.Concat(begin, end), false, false},
-		{"a ping within", slices.Concat(begin, ping, end), false, true},
-		{"more has come", slices.Concat(text("one"), text("two")), false, true},
-		{"compression", text("one"), true, true},
+		{"whole", text("one"), false},
+		{"fragments", slices.Concat(begin, end), false},
+		{"a ping within", slices.Concat(begin, ping, end), true},
+		{"more has come", slices.Concat(text("one"), text("two")), true},
+		{"deflated", deflated, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			hub := newTestHub(nil)
 			defer hub.Close()
 			c, nc := unserved(t, hub)
-			c.under.deflates = tt.deflates
+			c.under.frames.Deflates = true
 			for range 3 { // the first of them makes it
 				if _, err := nc.Write(tt.sent); err != nil {
 					t.Fatal(err)
@@ -56,41 +57,24 @@ func TestReaderIsLent(t *testing.T) {
 	}
 }
 
-// TestUnfinishedDeflate: a compressed message whose last block comes before its last frame leaves coder/websocket in the
-// middle of it, while all that it said has been read. Nobody else is to find it there.
-func TestUnfinishedDeflate(t *testing.T) {
+// TestReaderOfDeflated: who has agreed on no compression sends nothing deflated, whoever had the reader before.
+func TestReaderOfDeflated(t *testing.T) {
 	w := newRealWorld(t, &HubOptions{Compression: true})
-	var b bytes.Buffer
-	fw, err := flate.NewWriter(&b, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fw.Write([]byte(`{"op":"pub","ref":1,"topic":"a","data":1}`)); err != nil {
-		t.Fatal(err)
-	}
-	if err := fw.Close(); err != nil { // a last block (RFC 1951 §3.2.3)
-		t.Fatal(err)
-	}
-	rnd := rand.New(rand.NewPCG(1, 1))
-	unfinished := masked(rnd, frame.Text, false, b.Bytes())
-	unfinished[0] |= 0x40
-	ask := masked(rnd, frame.Text, true, []byte(`{"op":"pub","ref":2,"topic":"b","data":1}`))
-	for range 20 {
-		bad, good := w.rawDeflate(), w.rawDeflate()
-		bad.hello()
+	deflated := clientFrame(frame.Text, true, frame.NewDeflater().Append(nil, []byte(`{"op":"pub","ref":1,"topic":"a","data":1}`)))
+	deflated[0] |= 0x40
+	for range 8 {
+		good := w.rawDeflate()
 		good.hello()
-		bad.write(unfinished)
-		if op, body, err := bad.read(); err != nil || op != frame.Text || !bytes.Contains(body, []byte(`"ref":1`)) {
+		good.write(deflated)
+		if op, body, err := good.read(); err != nil || op != frame.Text || !bytes.Contains(body, []byte(`"ref":1`)) {
 			t.Fatalf("%d %q, %v", op, body, err)
 		}
-		for range 3 {
-			good.write(ask)
-			if op, body, err := good.read(); err != nil || op != frame.Text || !bytes.Contains(body, []byte(`"ref":2`)) {
-				t.Fatalf("%d %q, %v", op, body, err)
-			}
+		bad := w.raw(wire.Protocol)
+		bad.hello()
+		bad.write(deflated)
+		if code, reason := bad.closed(); code != wire.CloseFrameError {
+			t.Fatalf("closed with %d %q", code, reason)
 		}
-		bad.nc.Close()
-		good.nc.Close()
 	}
 }
 

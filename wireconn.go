@@ -15,17 +15,16 @@ import (
 // are Close frames only, each in one Write, and they are for whoever reads to send, so that bytes reach the socket in
 // one place.
 type wireConn struct {
-	sock     *socket
-	reader   *wsReader // what reads from here; nil: there is nothing to read
-	early    []byte    // received with the handshake
-	buf      []byte    // received and not yet read: part of full
-	full     *[readBuffer]byte
-	few      [16]byte // what await took
-	frames   frame.Incoming
-	err      error  // of await, for the next Read
-	failed   bool   // the socket can't be read any more
-	deflates bool   // what is sent may be compressed, either way
-	answer   []byte // the payload of the Close frame that coder wrote
+	sock   *socket
+	reader *wsReader // what reads from here; nil: there is nothing to read
+	early  []byte    // received with the handshake
+	buf    []byte    // received and not yet read: part of full
+	full   *[readBuffer]byte
+	few    [16]byte // what await took
+	frames frame.Incoming
+	err    error  // of await, for the next Read
+	failed bool   // the socket can't be read any more
+	answer []byte // the payload of the Close frame that coder wrote
 }
 
 const readBuffer = 4 << 10

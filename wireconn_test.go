@@ -1,9 +1,16 @@
 package hotline
 
 import (
+	"bufio"
+	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -149,5 +156,75 @@ func TestHalfControlFrame(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// eagerConn says that the peer has ended along with the last that it sent, as a TLS connection may.
+type eagerConn struct {
+	net.Conn
+	rest []byte
+	read bool
+}
+
+func (c *eagerConn) Read(p []byte) (n int, err error) {
+	if !c.read {
+		c.read = true
+		if c.rest, err = io.ReadAll(c.Conn); err != nil {
+			return 0, err
+		}
+	}
+	n = copy(p, c.rest)
+	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// eagerWriter is the ResponseWriter of a connection that is one.
+type eagerWriter struct{ http.ResponseWriter }
+
+func (w eagerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	nc, brw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	return &eagerConn{Conn: nc}, brw, err
+}
+
+// A message that comes along with the end of the connection is one. What the end has cut short is none, whatever it may
+// look like.
+func TestMessageAtTheEnd(t *testing.T) {
+	two := clientFrame(frame.Binary, true, frame.NewDeflater().Append(nil, []byte("two")))
+	two[0] |= 0x40
+	two = lastMasked(two)
+	for name, tt := range map[string]struct {
+		second []byte
+		want   []string
+	}{
+		"whole": {two, []string{"one", "two"}},
+		"cut":   {two[:len(two)-1], []string{"one"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			over := make(chan struct{})
+			hub := newTestHub(&HubOptions{
+				Compression:  true,
+				OnMessage:    func(_ context.Context, _ *Conn, data []byte) { got = append(got, string(data)) },
+				OnDisconnect: func(context.Context, *Conn, error) { close(over) },
+			})
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hub.ServeHTTP(eagerWriter{w}, r) }))
+			defer srv.Close()
+			defer hub.Close()
+			nc, err := net.Dial("tcp", srv.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := newRawClient(t, nc, "\r\nSec-WebSocket-Extensions: permessage-deflate")
+			c.write(append(clientFrame(frame.Text, true, []byte("one")), tt.second...))
+			if err := nc.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			<-over
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("OnMessage got %q, want %q", got, tt.want)
+			}
+		})
 	}
 }

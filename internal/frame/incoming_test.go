@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -46,6 +47,7 @@ func TestIncoming(t *testing.T) {
 		"0 in eight bytes":         {frame(0x81, 8, 0), ErrLength, 0, 0},
 		"65535 in eight bytes":     {frame(0x81, 8, 65535), ErrLength, 0, 0},
 		"a ping of 5 in two bytes": {append(frame(0x81, 0, 7), frame(0x89, 2, 5)...), ErrLength, 0, 13},
+		"deflated":                 {append(frame(0x81, 0, 7), frame(0xc1, 0, 5)...), ErrDeflated, 0, 13},
 		"the highest bit":          {append(header(0x81, 8, 1<<63), make([]byte, 100)...), nil, 0, 0},
 		"scraps":                   {bytes.Join([][]byte{frame(0x01, 0, 1), frame(0, 0, 0), frame(0, 0, 63), frame(0, 0, 64), frame(0x80, 0, 1)}, nil), nil, 3, 0},
 	} {
@@ -98,5 +100,59 @@ func TestIncomingCuts(t *testing.T) {
 	}
 	if s.Scraps != scraps || s.left != 0 || s.n != 0 {
 		t.Errorf("%d scraps, want %d; %d and %d bytes are left", s.Scraps, scraps, s.left, s.n)
+	}
+}
+
+// Which messages are deflated is told of each in turn, however far ahead they are read, and their frames do not say so.
+func TestIncomingDeflated(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for _, deflated := range []int{2, 0} {
+		var b []byte
+		var want []bool
+		rsv := 0
+		for range 300 {
+			is := rnd.IntN(4) < deflated
+			op := byte(1 + rnd.IntN(2))
+			if is {
+				op |= rsv1Bit
+				rsv++
+			}
+			want = append(want, is)
+			pieces := rnd.IntN(3)
+			for range pieces {
+				b = append(append(b, header(op, 0, 2)...), 0xc1, 0x81)
+				b = append(append(b, header(0x89, 0, 1)...), 0x41) // a ping within
+				op = 0
+			}
+			b = append(append(b, header(0x80|op, 0, 1)...), 0xc1)
+		}
+		for _, n := range []int{1, 2, 5, 16} { // coder/websocket reads no more than 16 bytes ahead
+			s := Incoming{Deflates: deflated > 0}
+			got, in := []bool(nil), bytes.Clone(b)
+			for at := 0; at < len(in); at += n {
+				p := in[at:min(at+n, len(in))]
+				if good := s.Feed(p); good != len(p) {
+					t.Fatalf("%d of %d bytes are good", good, len(p))
+				}
+				for s.begun > 4 { // the reader is behind
+					got = append(got, s.Deflated())
+				}
+			}
+			for s.begun > 0 {
+				got = append(got, s.Deflated())
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("by %d bytes: %v, want %v", n, got, want)
+			}
+			changed := 0
+			for i := range in {
+				if in[i] != b[i] {
+					changed++
+				}
+			}
+			if changed != rsv {
+				t.Errorf("by %d bytes: %d bits are taken away, of %d", n, changed, rsv)
+			}
+		}
 	}
 }

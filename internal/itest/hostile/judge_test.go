@@ -32,9 +32,6 @@ type verdict struct {
 	plain   int // messages for OnMessage
 	why     string
 
-	// vague: at some point it is the server's choice what it makes of what came. Nothing but the promises to others is
-	// to be asked of it.
-	vague bool
 	early bool // it may have been closed before the end: not every ping need be answered
 }
 
@@ -84,7 +81,10 @@ func (j *judge) end(why string, codes ...int) bool {
 // frame reads one frame, and reports whether it is the last.
 func (j *judge) frame() (done bool) {
 	b := j.b
-	if len(b) < 2 {
+	switch {
+	case len(b) == 1 && b[0]&0x40 != 0 && !j.deflate:
+		return j.incomplete("reserved bits")
+	case len(b) < 2:
 		return j.end("cut in a header", cut)
 	}
 	fin, rsv, op := b[0]&0x80 != 0, b[0]>>4&7, b[0]&0xf
@@ -195,11 +195,9 @@ func (j *judge) data(op byte, fin, pressed, whole bool, p []byte) (done bool) {
 	j.msg = append(j.msg, p...)
 	j.pieces++
 	switch {
+	case j.pressed && len(j.msg) > j.limit+j.limit/8+64: // what does not deflate may grow by that
+		return j.end("too big, deflated", tooBig)
 	case j.pressed:
-		if !whole || !fin {
-			// What is there may inflate to too much already, or to nothing.
-			j.early = []int{tooBig, frameError, notUTF8}
-		}
 	case len(j.msg) > j.limit:
 		return j.end("too big", tooBig)
 	case j.op == opText && !utf8.Valid(j.msg):
@@ -215,8 +213,12 @@ func (j *judge) data(op byte, fin, pressed, whole bool, p []byte) (done bool) {
 	j.early = nil
 	if j.pressed && !j.muted {
 		var err error
-		if msg, err = j.inflate(msg); err != nil || j.v.vague {
-			return true
+		if msg, err = inflate(msg, j.limit); err != nil {
+			code := frameError
+			if errors.Is(err, errTooMuch) {
+				code = tooBig
+			}
+			return j.end(err.Error(), code, j.crossing())
 		}
 	}
 	isText := j.op == opText
@@ -241,23 +243,34 @@ func (j *judge) crossing() int {
 	return next.crossed
 }
 
-var errEnd = errors.New("the session ends")
+var (
+	errTooMuch = errors.New("inflates to too much")
+	errDeflate = errors.New("does not inflate")
+)
 
-func (j *judge) inflate(b []byte) (msg []byte, err error) {
-	in := bytes.NewReader(append(bytes.Clone(b), 0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff)) // RFC 7692 §7.2.2, and an end
-	msg, err = io.ReadAll(io.LimitReader(flate.NewReader(in), int64(j.limit)+1))
-	switch {
-	case len(msg) > j.limit:
-		j.end("inflates to too much", tooBig)
-		return nil, errEnd
-	case errors.Is(err, io.ErrUnexpectedEOF) || in.Len() > 0:
-		// It wants more than there is, or ends before that. RFC 7692 does not say what that is.
-		j.v.vague = true
-		j.end("deflated with another end")
-		return nil, nil
-	case err != nil:
-		j.end("does not inflate", frameError, notUTF8)
-		return nil, errEnd
+// inflate is RFC 7692 §7.2.2. After a last block another stream may begin, at the next byte, which refers to the same window.
+func inflate(b []byte, limit int) (msg []byte, err error) {
+	const flushed = "\x00\x00\xff\xff"
+	rest := append(bytes.Clone(b), flushed...)
+	for n := 0; ; n++ {
+		if string(rest) == flushed && n > 0 || len(rest) == 0 {
+			return msg, nil
+		}
+		if n == 16 {
+			return nil, errDeflate // a message of so many streams is none that anybody sends
+		}
+		in := bytes.NewReader(append(bytes.Clone(rest), 1, 0, 0, 0xff, 0xff))
+		more, err := io.ReadAll(io.LimitReader(flate.NewReaderDict(in, msg), int64(limit-len(msg))+1))
+		switch msg = append(msg, more...); {
+		case len(msg) > limit:
+			return nil, errTooMuch
+		case err != nil:
+			return nil, errDeflate
+		case in.Len() == 0: // with the block that is added here
+			return msg, nil
+		case in.Len() < 5:
+			return nil, errDeflate
+		}
+		rest = rest[len(rest)+5-in.Len():]
 	}
-	return msg, nil
 }

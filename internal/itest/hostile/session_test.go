@@ -138,7 +138,7 @@ func (x *session) pub(s *source) string {
 	topic := x.topic
 	if s.one(3) {
 		topic = pick(s, "state.a", "presence.b", "signal.c", "secret", "h.*", "h", "", "$h.a", x.topic+".%2E", x.topic+".%41", x.topic+".{user}",
-			x.topic+".é", x.topic+" ", strings.Repeat("h.", 127)+"h", strings.Repeat("h.", 127)+"h.h")
+			x.topic+".é", x.topic+" ", x.topic+strings.Repeat("x", 255-len(x.topic)), x.topic+strings.Repeat("x", 256-len(x.topic)))
 	}
 	m := fmt.Sprintf(`"topic":%q,"data":%s`, topic, values[s.n(len(values))])
 	if !s.one(4) {

@@ -113,11 +113,6 @@ func (w *world) run(x *session, real bool) (v verdict, err error) {
 		return v, fmt.Errorf("the hub broke the protocol: %w", err)
 	case failed != nil:
 		return v, failed
-	case v.vague:
-		if len(seen) < len(v.pubs) || !slices.Equal(seen[:len(v.pubs)], v.pubs) {
-			return v, fmt.Errorf("others saw %s, want %s first", brief(seen), brief(v.pubs))
-		}
-		return v, nil
 	case !slices.Equal(seen, v.pubs):
 		return v, fmt.Errorf("others saw %s, want %s", brief(seen), brief(v.pubs))
 	case s.torn && !slices.Contains(v.codes, cut):
