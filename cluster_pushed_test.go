@@ -265,3 +265,48 @@ func TestPresenceClearedAfterAbsence(t *testing.T) {
 		watch.want("here.ada gone")
 	})
 }
+
+// State that the server subscribes may join when the stream has long gone on in the broker's store: its ok does not take the
+// client's position back.
+func TestPushedStateJoinsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2, TestStoreOptions{}, &HubOptions{
+			Limits: Limits{PingInterval: calm.PingInterval, WindowBytes: 1 << 10},
+			Topics: map[string]TopicOptions{"big.*": {Delivery: State}},
+			OnConnect: func(_ context.Context, c *Conn) {
+				_ = c.Subscribe("ev")
+				_ = c.Subscribe("big.*")
+			},
+		})
+		a := c.reconnects(0, "")
+		for range 4 {
+			a.next()
+		}
+		c.worlds[0].publish("ev", 0)
+		pos := a.next().ID
+		a.close()
+		for i := range 500 {
+			c.worlds[0].publish(fmt.Sprint("big.", i), strings.Repeat("x", 400))
+		}
+		for i := range 300 {
+			c.worlds[0].publish("ev", fmt.Sprint(i, strings.Repeat("y", 400)))
+		}
+		b := c.reconnects(1, pos)
+		for seen := 0; ; {
+			f := b.next()
+			if f.Op == "ok" && f.Sub == -2 {
+				if seen == 0 || seen == 300 {
+					t.Fatalf("it joins after %d messages of the stream: this shows nothing", seen)
+				}
+				if f.At != pos {
+					t.Errorf("after %d messages its ok goes from %q to %q", seen, pos, f.At)
+				}
+				return
+			}
+			if f.Topic == "ev" {
+				seen++
+				pos = f.ID
+			}
+		}
+	})
+}

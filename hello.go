@@ -89,7 +89,7 @@ func (c *Conn) continues(pushed []subscribing, after string, began eventlog.Pos)
 		case o.remote == nil:
 			return nil
 		case !denied:
-			x := &continued{remote: o.remote, after: after}
+			x := &continued{remote: o.remote, at: pos}
 			for i := range pushed {
 				if r := &pushed[i]; r.err == nil && r.cause != wire.CauseDenied {
 					x.nums = append(x.nums, r.num)

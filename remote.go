@@ -328,15 +328,16 @@ func (sh *shard) page(p *peer, x *resuming, done chan struct{}) {
 		}
 		sh.items = append(sh.items, item{kind: itemOwn, entry: entry})
 		sh.push(p, len(sh.items)-1, len(entry.Frame))
+		p.remote.at = pos
 	}
 	x.remote.page = nil
 	sh.written = append(sh.written, write{p, done})
 }
 
 func (x *resuming) gap(sh *shard, p *peer, at eventlog.Pos, cause string) {
-	g := wire.Gap{At: at, Cause: cause}
-	if g.Subs = x.pushed; g.Subs == nil {
-		g.Sub, g.Subs = x.num, []int64{x.num}
+	g := wire.Gap{Sub: x.num, Subs: []int64{x.num}, At: at, Cause: cause}
+	if x.pushed != nil {
+		g.Sub, g.Subs, p.remote.at = 0, x.pushed, at
 	}
 	sh.sayGap(p, g)
 }
@@ -407,8 +408,7 @@ func (sh *shard) turnRemote(p *peer) {
 				p.st = max(p.st, s.st) // nobody else needs what it has read
 			}
 			s.joined, s.cause = true, ""
-			pos, _ := wire.ParsePos(p.remote.after) // it was found in the store
-			sh.say(p, wire.AppendOK(nil, s.num, pos))
+			sh.say(p, wire.AppendOK(nil, s.num, p.remote.at))
 		}
 	}
 	if all && !p.remote.begun {

@@ -20,9 +20,9 @@ type hello struct {
 // continued says what the server's own subscriptions continue from, where that is not in the log but in the broker.
 type continued struct {
 	remote *remote
-	after  string  // as the client named it
-	nums   []int64 // the subscriptions: those whose history is for the client
-	begun  bool    // it is being read
+	nums   []int64      // the subscriptions: those whose history is for the client
+	begun  bool         // it is being read
+	at     eventlog.Pos // what the client has for its position: as it named it, and then as it is sent
 }
 
 // subscribing is a subscription on its way to the shard.
