@@ -41,10 +41,10 @@ type clusterStorm struct {
 }
 
 func newClusterStorm(t *testing.T, n int, o TestStoreOptions, l Limits) *clusterStorm {
-	l.PublishRate = -1
-	c := newCluster(t, n, o, &HubOptions{Limits: l, Topics: stormTopics})
-	s := &storm{t: t, w: c.world, o: oracle.New(), length: 20 * time.Second, pause: 200 * time.Millisecond, sizes: 400}
+	s := &storm{t: t, o: oracle.New(), length: 20 * time.Second, pause: 200 * time.Millisecond, sizes: 400}
 	s.o.Hollow = true
+	c := newCluster(t, n, o, s.options(l))
+	s.w = c.world
 	return &clusterStorm{storm: s, c: c}
 }
 
@@ -131,6 +131,7 @@ func (s *clusterStorm) trouble(n TestNode, rng *rand.Rand) {
 }
 
 func (s *clusterStorm) run(seed uint64, publishers, clients int) {
+	s.push = int(seed % 16)
 	var wg sync.WaitGroup
 	for i, n := range s.c.nodes {
 		wg.Go(func() { s.trouble(n, rand.New(rand.NewPCG(seed, uint64(200+i)))) })
@@ -139,11 +140,16 @@ func (s *clusterStorm) run(seed uint64, publishers, clients int) {
 		wg.Go(func() { s.publisher(i, rand.New(rand.NewPCG(seed, uint64(i)))) })
 	}
 	for i := range clients {
-		c := newStrict(s.w, s.o, fmt.Sprint("client", i))
+		c := s.client(i)
 		s.clients = append(s.clients, c)
 		wg.Go(func() { s.life(i, c, rand.New(rand.NewPCG(seed, uint64(100+i)))) })
 	}
 	wg.Wait()
+	s.calm()
+}
+
+// calm is what comes after the storm.
+func (s *clusterStorm) calm() {
 	for _, n := range s.c.nodes {
 		n.Return(true)
 		n.Fail(TestFaults{})
@@ -168,7 +174,7 @@ func (s *clusterStorm) run(seed uint64, publishers, clients int) {
 func TestClusterNoSilentLoss(t *testing.T) {
 	bubbles(t, 24, func(t *testing.T, seed uint64) {
 		s := newClusterStorm(t, 2+int(seed%2), TestStoreOptions{CarryAll: seed%4 < 2}, Limits{LogBytes: 64 << 10, WindowBytes: 4 << 10 << (seed % 3)})
-		s.faults, s.losses = true, true
+		s.faults, s.losses, s.secret = true, true, seed%5 < 2
 		if s.o.Lenient = seed%3 == 0; !s.o.Lenient {
 			s.hold()
 		}
@@ -186,6 +192,53 @@ func TestClusterLateLoss(t *testing.T) {
 		s.faults, s.losses, s.late, s.o.Lenient = true, true, true, true
 		s.c.only.Store(0)
 		s.run(seed, 3, 4)
+		s.judge()
+		t.Log(s.o.Counts())
+	})
+}
+
+// restless has clients with nothing but what the server subscribes, that are cut and come to another hub all the time.
+func (s *clusterStorm) restless(seed uint64, clients int) {
+	var wg sync.WaitGroup
+	for i, n := range s.c.nodes {
+		wg.Go(func() { s.trouble(n, rand.New(rand.NewPCG(seed, uint64(200+i)))) })
+	}
+	for i := range 2 {
+		wg.Go(func() { s.publisher(i, rand.New(rand.NewPCG(seed, uint64(i)))) })
+	}
+	for i := range clients {
+		c := s.client(i)
+		s.clients = append(s.clients, c)
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(seed, uint64(100+i)))
+			for end := time.Now().Add(s.length); time.Now().Before(end); {
+				time.Sleep(time.Duration(rng.Int64N(int64(time.Second))))
+				switch rng.IntN(4) {
+				case 0:
+					c.link.Cut()
+				case 1:
+					c.closeWS()
+				case 2:
+					c.link.Throttle(1000 + rng.IntN(50_000))
+				default:
+					c.link.Heal()
+				}
+			}
+			c.link.Heal()
+		})
+	}
+	wg.Wait()
+	s.calm()
+}
+
+// What the server subscribes has no position of its own: whoever is cut before all of it has joined comes back with what
+// the stream had reached, and must have been told of every loss up to there.
+func TestClusterPushedStorm(t *testing.T) {
+	bubbles(t, 12, func(t *testing.T, seed uint64) {
+		s := newClusterStorm(t, 2+int(seed%2), TestStoreOptions{}, Limits{LogBytes: 64 << 10, WindowBytes: 1 << 10 << (seed % 5)})
+		s.faults, s.losses, s.secret, s.o.Lenient = true, true, seed%5 < 2, true
+		s.push = 1
+		s.restless(seed, 6)
 		s.judge()
 		t.Log(s.o.Counts())
 	})

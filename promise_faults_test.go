@@ -66,6 +66,8 @@ type storm struct {
 	length  time.Duration
 	pause   time.Duration // between publishes, at most
 	sizes   int           // of payloads, at most
+	push    int           // which pushes come first
+	secret  bool          // some may not read what was published on "rare" before they came
 }
 
 var stormTopics = map[string]TopicOptions{
@@ -207,12 +209,13 @@ func (s *storm) fault(c *strict, rng *rand.Rand) {
 
 // run goes through the storm and the calm after it.
 func (s *storm) run(seed uint64, publishers, clients int) {
+	s.push = int(seed % 16)
 	var wg sync.WaitGroup
 	for i := range publishers {
 		wg.Go(func() { s.publisher(i, rand.New(rand.NewPCG(seed, uint64(i)))) })
 	}
 	for i := range clients {
-		c := newStrict(s.w, s.o, fmt.Sprint("client", i))
+		c := s.client(i)
 		s.clients = append(s.clients, c)
 		wg.Go(func() { s.life(i, c, rand.New(rand.NewPCG(seed, uint64(100+i)))) })
 	}
@@ -262,10 +265,37 @@ func (s *storm) settle() {
 	}
 }
 
-func newStorm(t *testing.T, l Limits) *storm {
+// pushes are topics that the server subscribes for a client.
+var pushes = []string{"", "chat.a", "chat.* price.>", "kept.k rare news.>", "> price.a"}
+
+// options are of hubs that subscribe whoever comes to the topics that are his name.
+func (s *storm) options(l Limits) *HubOptions {
 	l.PublishRate = -1
-	w := newWorld(t, &HubOptions{Limits: l, Topics: stormTopics})
-	return &storm{t: t, w: w, o: oracle.New(), length: 20 * time.Second, pause: 200 * time.Millisecond, sizes: 400}
+	return &HubOptions{
+		Limits: l, Topics: stormTopics, Authenticate: tokenIsUser,
+		OnConnect: func(_ context.Context, c *Conn) {
+			for _, topic := range strings.Fields(c.Identity().User) {
+				_ = c.Subscribe(topic) // or the connection is over
+			}
+		},
+		AuthorizeHistory: func(_ context.Context, c *Conn, topic string, _ time.Time) error {
+			if s.secret && topic == "rare" && c.Identity().User != "" {
+				return ErrDenied
+			}
+			return nil
+		},
+	}
+}
+
+// client starts the nth client. For some the server subscribes.
+func (s *storm) client(n int) *strict {
+	return newStrictUser(s.w, s.o, fmt.Sprint("client", n), pushes[(n+s.push)%len(pushes)])
+}
+
+func newStorm(t *testing.T, l Limits) *storm {
+	s := &storm{t: t, o: oracle.New(), length: 20 * time.Second, pause: 200 * time.Millisecond, sizes: 400}
+	s.w = newWorld(t, s.options(l))
+	return s
 }
 
 // Under seeded faults and with a log that is far too small nothing is lost without a gap, nothing is repeated or out of
@@ -277,7 +307,7 @@ func TestP2NoSilentLoss(t *testing.T) {
 			l = Limits{LogBytes: 4 << 20, LogAge: time.Second}
 		}
 		s := newStorm(t, l)
-		s.faults = true
+		s.faults, s.secret = true, seed%5 < 2
 		if s.o.Lenient = seed%3 == 0; !s.o.Lenient {
 			s.holdTopics()
 		}

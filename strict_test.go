@@ -25,12 +25,14 @@ type strict struct {
 	o    *oracle.Oracle
 	name string
 	link *memnet.Link
+	user string        // its token
 	done chan struct{} // closed when run has ended
 
 	mu      sync.Mutex
 	ws      *websocket.Conn // nil: not connected
 	life    time.Duration   // it gives a connection up of which it has heard nothing for so long
 	pos     string          // rule 1
+	after   string          // what this connection's hello said of it
 	subs    []*strictSub
 	last    int64 // number of a subscription, of this connection
 	waiting []*strictPub
@@ -44,6 +46,7 @@ type strict struct {
 // strictSub is one subscription in the life of the client, whatever its numbers on the wire.
 type strictSub struct {
 	topic  string
+	pushed bool   // by the server
 	after  string // what the application asked for
 	replay int
 
@@ -55,6 +58,7 @@ type strictSub struct {
 	remove bool   // and it is over then; otherwise it was parked
 
 	log    *oracle.Sub
+	early  []func() // what is to be told to log of one that the server made, once it has joined
 	values map[string]oracle.Value
 	shown  map[string]bool // topics that were shown since State began again
 }
@@ -66,8 +70,11 @@ type strictPub struct {
 }
 
 // newStrict starts a client. It runs until stop.
-func newStrict(w *world, o *oracle.Oracle, name string) *strict {
-	c := &strict{w: w, o: o, name: name, link: w.net.Link(), done: make(chan struct{}), life: 35 * time.Second}
+func newStrict(w *world, o *oracle.Oracle, name string) *strict { return newStrictUser(w, o, name, "") }
+
+// newStrictUser is newStrict with a token.
+func newStrictUser(w *world, o *oracle.Oracle, name, user string) *strict {
+	c := &strict{w: w, o: o, name: name, link: w.net.Link(), user: user, done: make(chan struct{}), life: 35 * time.Second}
 	w.t.Cleanup(c.stop)
 	go c.run()
 	return c
@@ -150,9 +157,15 @@ func (c *strict) session() {
 func (c *strict) sayHello() {
 	var subs []string
 	for _, s := range c.subs {
-		subs = append(subs, c.request(s, ""))
+		if !s.pushed {
+			subs = append(subs, c.request(s, ""))
+		}
 	}
-	c.send(`{"op":"hello","subs":[%s]}`, strings.Join(subs, ","))
+	after := ""
+	if c.after = c.pos; c.after != "" {
+		after = fmt.Sprintf(`"after":%q,`, c.after)
+	}
+	c.send(`{"op":"hello","token":%q,%s"subs":[%s]}`, c.user, after, strings.Join(subs, ","))
 	for _, p := range c.waiting {
 		c.sendPub(p)
 	}
@@ -196,7 +209,7 @@ func (c *strict) dropped() {
 		if s.joined && !s.ending {
 			s.own = c.pos
 		}
-		s.num, s.joined, s.ending = 0, false, false
+		s.num, s.joined, s.ending, s.fresh = 0, false, false, s.fresh && !s.pushed
 	}
 }
 
@@ -212,7 +225,7 @@ func (c *strict) find(num int64) *strictSub {
 // handle does what the rules say.
 func (c *strict) handle(f *wire.ServerFrame) {
 	s := c.find(f.Sub)
-	if s == nil && f.Sub != 0 {
+	if s == nil && f.Sub != 0 && f.Op != "push" {
 		c.o.Fail("%s: %s for a number that is not used", c.name, brief(*f))
 		return
 	}
@@ -222,6 +235,8 @@ func (c *strict) handle(f *wire.ServerFrame) {
 			c.life = never
 		}
 	case "bye":
+	case "push":
+		c.push(f)
 	case "ping":
 		c.send(`{"op":"pong"}`)
 	case "at":
@@ -247,6 +262,9 @@ func (c *strict) handle(f *wire.ServerFrame) {
 		if s.joined = true; s.ending {
 			return
 		}
+		if s.pushed {
+			s.begin()
+		}
 		s.fresh, s.own = false, ""
 		s.log.OK(f.At)
 		s.prune()
@@ -263,11 +281,52 @@ func (c *strict) handle(f *wire.ServerFrame) {
 
 // advance is rule 1: the hub says that the connection has everything up to f.At. except have had a gap.
 func (c *strict) advance(f *wire.ServerFrame, except []int64) {
-	c.pos = f.At
+	c.move(f.At, f)
 	for _, s := range c.subs {
 		if s.joined && !s.ending && !slices.Contains(except, s.num) {
 			s.log.At(f.At, brief(*f))
 		}
+	}
+}
+
+// move is the connection's position. What the server has subscribed and has yet to join would go on from there on the next
+// connection.
+func (c *strict) move(pos string, f *wire.ServerFrame) {
+	for _, s := range c.subs {
+		if s.pushed && s.fresh && s.num != f.Sub && pos != c.pos && c.after != "" {
+			s.early = append(s.early, func() { s.log.Due(pos) })
+		}
+	}
+	c.pos = pos
+}
+
+// push is a subscription that the server has made. It goes on from the position of the hello.
+func (c *strict) push(f *wire.ServerFrame) {
+	i := slices.IndexFunc(c.subs, func(s *strictSub) bool { return s.pushed && s.topic == f.Topic })
+	if i < 0 {
+		s := &strictSub{topic: f.Topic, pushed: true}
+		s.log = c.o.Sub(c.name+", by the server", f.Topic)
+		s.log.State = !c.w.hub.rows.events(f.Topic)
+		c.subs = append(c.subs, s)
+		i = len(c.subs) - 1
+	}
+	s := c.subs[i]
+	if f.Sub >= 0 || s.num != 0 {
+		c.o.Fail("%s: %s, which is %d", c.name, brief(*f), s.num)
+	}
+	s.num, s.own, s.fresh, s.early, s.shown = f.Sub, c.after, true, nil, make(map[string]bool)
+}
+
+// begin tells the oracle of one that the server has made, now that it has joined. Before that nothing counts: the
+// client would come back with the position that it had.
+func (s *strictSub) begin() {
+	if s.own == "" {
+		s.log.Begin("", 0)
+	} else {
+		s.log.Resume(s.own)
+	}
+	for _, tell := range s.early {
+		tell()
 	}
 }
 
@@ -276,7 +335,9 @@ func (c *strict) gap(f *wire.ServerFrame, s *strictSub) {
 		if s.joined || len(f.Subs) != 1 || f.Subs[0] != s.num {
 			c.o.Fail("%s: a tagged %s", c.name, brief(*f))
 		}
-		if !s.ending {
+		if s.pushed && s.fresh {
+			s.early = append(s.early, func() { s.log.Gap(f.At, f.Missed, f.Cause) })
+		} else if !s.ending {
 			s.own, s.fresh = f.At, false
 			s.log.Gap(f.At, f.Missed, f.Cause)
 		}
@@ -326,7 +387,7 @@ func (c *strict) message(f *wire.ServerFrame, s *strictSub) {
 		return
 	}
 	if f.ID != "" {
-		c.pos = f.ID
+		c.move(f.ID, f)
 	}
 	found := false
 	for _, s := range c.subs {
@@ -409,7 +470,7 @@ func (c *strict) subscribe(topic, after string, replay int) *strictSub {
 func (c *strict) unsubscribe(s *strictSub, park bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.ending || park && s.fresh {
+	if s.ending || s.pushed || park && s.fresh {
 		return
 	}
 	if s.joined {

@@ -60,7 +60,7 @@ func (v *judge) before(i int) string {
 	var s strings.Builder
 	for j := max(0, i-8); j <= i && j < len(v.l.events); j++ {
 		e := v.l.events[j]
-		fmt.Fprintf(&s, "\n\t%s %d %s %s", [...]string{"begin", "resume", "message", "gap", "at", "ok"}[e.kind], e.seq, e.topic, e.cause)
+		fmt.Fprintf(&s, "\n\t%s %d %s %s", [...]string{"begin", "resume", "message", "gap", "at", "ok", "due"}[e.kind], e.seq, e.topic, e.cause)
 	}
 	return s.String()
 }
@@ -84,6 +84,11 @@ func (v *judge) judge(l *Sub) {
 			v.message(i, e)
 		case seenGap:
 			v.gap(i, e)
+		case seenDue:
+			if v.owed {
+				v.reach(e.seq)
+				v.lost(i, "")
+			}
 		case seenAt, seenOK:
 			if e.seq < v.cur && !l.State {
 				v.fail(i, "back at %d, but %d was reached", e.seq, v.cur)
@@ -186,7 +191,7 @@ func (v *judge) gap(i int, e seen) {
 	switch {
 	case unknown && v.again:
 		v.owed, v.start = false, make(map[string]uint64)
-	case restarted:
+	case restarted, e.cause == "denied": // whether anything was there is not for this one to know
 	case v.o.Whole:
 		v.fail(i, "a gap, but the log has everything")
 	default:

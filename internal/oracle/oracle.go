@@ -96,6 +96,7 @@ const (
 	seenGap                     // something is missing up to the position
 	seenAt                      // everything is here up to the position
 	seenOK                      // likewise, and it has joined
+	seenDue                     // likewise, and no gap can come any more
 )
 
 type seen struct {
@@ -244,6 +245,9 @@ func (l *Sub) At(pos, why string) { l.add(seen{kind: seenAt, seq: l.SeqOf(pos), 
 
 // OK says that it was confirmed, at a position: what is published later is owed.
 func (l *Sub) OK(pos string) { l.add(seen{kind: seenOK, seq: l.SeqOf(pos)}) }
+
+// Due says that it would go on from a position, if the connection were cut now: what it lacks up to there it will not be told of.
+func (l *Sub) Due(pos string) { l.add(seen{kind: seenDue, seq: l.SeqOf(pos)}) }
 
 // Gap says that messages are missing up to a position; missed is zero where their number is not known.
 func (l *Sub) Gap(pos string, missed uint64, cause string) {
