@@ -188,8 +188,8 @@ func (sh *shard) readStream(p *peer) (done bool) {
 		case s.joined:
 			sh.parts = append(sh.parts, s)
 			states = states || s.states
-		case s.num < 0 && s.events && (s.cause != "" || s.at.Seq <= p.cur.Seq):
-			// The client can't present a position for it: until it has joined, or knows what it has lost, the stream stays where it is.
+		case s.num < 0 && s.events && s.at.Seq <= p.cur.Seq:
+			// The client can't present a position for it: until it has joined the stream stays where it is.
 			return false
 		case s.events && s.at.Seq > p.cur.Seq: // it begins there: the stream stops to meet it
 			if upTo.Seq == 0 || s.at.Seq < upTo.Seq {

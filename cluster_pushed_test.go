@@ -21,14 +21,14 @@ func (c *cluster) reconnects(i int, after string) *testClient {
 	return cl
 }
 
-// newSecretive makes two hubs that subscribe everybody to "open" and to "secret", whose history nobody may read, and the position of a
-// client that has left the first one.
-func newSecretive(t *testing.T, l Limits) (c *cluster, pos string) {
+// newSecretive makes two hubs that subscribe everybody to two topics, "open" and "secret", whose history nobody may read, and the
+// position of a client that has left the first one.
+func newSecretive(t *testing.T, l Limits, first, second string) (c *cluster, pos string) {
 	c = newCluster(t, 2, TestStoreOptions{}, &HubOptions{
 		Limits: l,
 		OnConnect: func(_ context.Context, c *Conn) {
-			_ = c.Subscribe("open")
-			_ = c.Subscribe("secret")
+			_ = c.Subscribe(first)
+			_ = c.Subscribe(second)
 		},
 		AuthorizeHistory: func(_ context.Context, _ *Conn, topic string, _ time.Time) error {
 			if topic == "secret" {
@@ -38,7 +38,7 @@ func newSecretive(t *testing.T, l Limits) (c *cluster, pos string) {
 		},
 	})
 	a := c.reconnects(0, "")
-	a.want("push -1 open", "push -2 secret", "ok -1", "ok -2")
+	a.want("push -1 "+first, "push -2 "+second, "ok -1", "ok -2")
 	c.worlds[0].publish("open", 0)
 	pos = a.next().ID
 	a.close()
@@ -48,7 +48,7 @@ func newSecretive(t *testing.T, l Limits) (c *cluster, pos string) {
 // What the server subscribes and whose history is not for the client begins now, also where the rest is read from the store.
 func TestPushedHistoryDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, pos := newSecretive(t, calm)
+		c, pos := newSecretive(t, calm, "open", "secret")
 		c.worlds[0].publish("open", 1) // the other hub follows from here on
 		d := c.reconnects(1, "")
 		d.want("push -1 open", "push -2 secret", "ok -1", "ok -2")
@@ -76,6 +76,27 @@ func TestPushedHistoryDenied(t *testing.T) {
 		for f := range got {
 			if strings.Contains(f, "before") {
 				t.Errorf("history leaks: %s", f)
+			}
+		}
+	})
+}
+
+// It is told so before the client's position moves, which is all that it can present for it: also where nothing is to be sent up
+// to where the log of this hub begins.
+func TestPushedHistoryDeniedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, pos := newSecretive(t, calm, "secret", "open")
+		c.worlds[0].publish("secret", "meanwhile")
+		b := c.reconnects(1, pos)
+		for told := false; ; {
+			f := b.next()
+			switch {
+			case brief(f) == "-1: gap [-1] denied":
+				told = true
+			case !told && f.At != "" && f.At != pos:
+				t.Fatalf("%s goes from %q to %q before secret knows that it has lost something", brief(f), pos, f.At)
+			case f.Op == "ok" && f.Sub == -1:
+				return
 			}
 		}
 	})

@@ -163,10 +163,7 @@ func (s *clusterStorm) calm() {
 	for i, topic := range eventTopics {
 		publishAt(s.o, s.c.worlds[i%len(s.c.worlds)], topic, fmt.Sprintf(`"last of %s"`, topic))
 	}
-	s.settle()
-	for _, c := range s.clients {
-		c.stop()
-	}
+	s.storm.calm()
 }
 
 // Whatever goes wrong between clients, hubs and store: no message is lost without a gap, none comes twice or out of
@@ -197,8 +194,8 @@ func TestClusterLateLoss(t *testing.T) {
 	})
 }
 
-// restless has clients with nothing but what the server subscribes, that are cut and come to another hub all the time.
-func (s *clusterStorm) restless(seed uint64, clients int) {
+// runRestless is run with clients that have nothing but what the server subscribes.
+func (s *clusterStorm) runRestless(seed uint64, clients int) {
 	var wg sync.WaitGroup
 	for i, n := range s.c.nodes {
 		wg.Go(func() { s.trouble(n, rand.New(rand.NewPCG(seed, uint64(200+i)))) })
@@ -209,36 +206,19 @@ func (s *clusterStorm) restless(seed uint64, clients int) {
 	for i := range clients {
 		c := s.client(i)
 		s.clients = append(s.clients, c)
-		wg.Go(func() {
-			rng := rand.New(rand.NewPCG(seed, uint64(100+i)))
-			for end := time.Now().Add(s.length); time.Now().Before(end); {
-				time.Sleep(time.Duration(rng.Int64N(int64(time.Second))))
-				switch rng.IntN(4) {
-				case 0:
-					c.link.Cut()
-				case 1:
-					c.closeWS()
-				case 2:
-					c.link.Throttle(1000 + rng.IntN(50_000))
-				default:
-					c.link.Heal()
-				}
-			}
-			c.link.Heal()
-		})
+		wg.Go(func() { s.restless(c, rand.New(rand.NewPCG(seed, uint64(100+i)))) })
 	}
 	wg.Wait()
 	s.calm()
 }
 
-// What the server subscribes has no position of its own: whoever is cut before all of it has joined comes back with what
-// the stream had reached, and must have been told of every loss up to there.
+// TestClusterPushedStorm is TestPushedStorm with several hubs.
 func TestClusterPushedStorm(t *testing.T) {
 	bubbles(t, 12, func(t *testing.T, seed uint64) {
 		s := newClusterStorm(t, 2+int(seed%2), TestStoreOptions{}, Limits{LogBytes: 64 << 10, WindowBytes: 1 << 10 << (seed % 5)})
 		s.faults, s.losses, s.secret, s.o.Lenient = true, true, seed%5 < 2, true
 		s.push = 1
-		s.restless(seed, 6)
+		s.runRestless(seed, 6)
 		s.judge()
 		t.Log(s.o.Counts())
 	})

@@ -158,7 +158,7 @@ func TestPushedIsOvertaken(t *testing.T) {
 // The store, too, may lead the stream past what the server subscribed and begins ahead, if the log turns over while it is read.
 func TestPushedIsOvertakenByTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, pos := newSecretive(t, Limits{PingInterval: calm.PingInterval, LogBytes: 1 << 20})
+		c, pos := newSecretive(t, Limits{PingInterval: calm.PingInterval, LogBytes: 1 << 20}, "open", "secret")
 		big := strings.Repeat("x", 100<<10)
 		for range 8 {
 			c.worlds[0].publish("open", big) // the other hub follows from here on

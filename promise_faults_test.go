@@ -67,7 +67,7 @@ type storm struct {
 	pause   time.Duration // between publishes, at most
 	sizes   int           // of payloads, at most
 	push    int           // which pushes come first
-	secret  bool          // some may not read what was published on "rare" before they came
+	secret  bool          // some may not read what was published on chat.b before they came
 }
 
 var stormTopics = map[string]TopicOptions{
@@ -207,6 +207,24 @@ func (s *storm) fault(c *strict, rng *rand.Rand) {
 	}
 }
 
+// restless cuts a client all the time, and makes its network slow and fast again.
+func (s *storm) restless(c *strict, rng *rand.Rand) {
+	for end := time.Now().Add(s.length); time.Now().Before(end); {
+		time.Sleep(time.Duration(rng.Int64N(int64(time.Second))))
+		switch rng.IntN(4) {
+		case 0:
+			c.link.Cut()
+		case 1:
+			c.closeWS()
+		case 2:
+			c.link.Throttle(1000 + rng.IntN(50_000))
+		default:
+			c.link.Heal()
+		}
+	}
+	c.link.Heal()
+}
+
 // run goes through the storm and the calm after it.
 func (s *storm) run(seed uint64, publishers, clients int) {
 	s.push = int(seed % 16)
@@ -220,6 +238,11 @@ func (s *storm) run(seed uint64, publishers, clients int) {
 		wg.Go(func() { s.life(i, c, rand.New(rand.NewPCG(seed, uint64(100+i)))) })
 	}
 	wg.Wait()
+	s.calm()
+}
+
+// calm is what comes after the storm.
+func (s *storm) calm() {
 	s.settle()
 	for _, c := range s.clients {
 		c.stop()
@@ -266,7 +289,7 @@ func (s *storm) settle() {
 }
 
 // pushes are topics that the server subscribes for a client.
-var pushes = []string{"", "chat.a", "chat.* price.>", "kept.k rare news.>", "> price.a"}
+var pushes = []string{"", "chat.a", "chat.* price.>", "chat.b kept.k news.>", "> price.a"}
 
 // options are of hubs that subscribe whoever comes to the topics that are his name.
 func (s *storm) options(l Limits) *HubOptions {
@@ -279,7 +302,7 @@ func (s *storm) options(l Limits) *HubOptions {
 			}
 		},
 		AuthorizeHistory: func(_ context.Context, c *Conn, topic string, _ time.Time) error {
-			if s.secret && topic == "rare" && c.Identity().User != "" {
+			if s.secret && topic == "chat.b" && c.Identity().User != "" {
 				return ErrDenied
 			}
 			return nil
@@ -312,6 +335,28 @@ func TestP2NoSilentLoss(t *testing.T) {
 			s.holdTopics()
 		}
 		s.run(seed, 3, 4)
+		s.judge()
+		t.Log(s.o.Counts())
+	})
+}
+
+// What the server subscribes has no position of its own: whoever is cut before all of it has joined comes back with what
+// the stream had reached, and must have been told of every loss up to there.
+func TestPushedStorm(t *testing.T) {
+	bubbles(t, 12, func(t *testing.T, seed uint64) {
+		s := newStorm(t, Limits{LogBytes: 64 << 10 << (seed % 4), WindowBytes: 1 << 10 << (seed % 5)})
+		s.faults, s.secret, s.o.Lenient, s.push = true, seed%2 == 0, true, 1
+		var wg sync.WaitGroup
+		for i := range 2 {
+			wg.Go(func() { s.publisher(i, rand.New(rand.NewPCG(seed, uint64(i)))) })
+		}
+		for i := range 6 {
+			c := s.client(i)
+			s.clients = append(s.clients, c)
+			wg.Go(func() { s.restless(c, rand.New(rand.NewPCG(seed, uint64(100+i)))) })
+		}
+		wg.Wait()
+		s.calm()
 		s.judge()
 		t.Log(s.o.Counts())
 	})

@@ -385,9 +385,6 @@ func (sh *shard) turnRemote(p *peer) {
 	p.dirty = true // it is written below, and not queued for it
 	for _, s := range p.subs {
 		if !slices.Contains(p.remote.nums, s.num) { // it begins now, as any other
-			if s.num < 0 {
-				sh.tellCause(p, s) // before the stream moves, whose position is all that the client can present for it
-			}
 			continue
 		}
 		if s.events {

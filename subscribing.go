@@ -156,6 +156,9 @@ func (sh *shard) begin(p *peer, list []subscribing) {
 		if s.states {
 			s.startWalk(h.log)
 		}
+		if s.num < 0 {
+			sh.tellCause(p, s) // before the client's position moves, which is all that it can present for it
+		}
 		switch {
 		case p.live && sh.arrived(p, s):
 			sh.join(p, s) // it need not read, so the others need not wait
