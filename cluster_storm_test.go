@@ -212,7 +212,7 @@ func (s *clusterStorm) runRestless(seed uint64, clients int) {
 	s.calm()
 }
 
-// TestClusterPushedStorm is TestPushedStorm with several hubs.
+// TestClusterPushedStorm is TestP2Pushed with several hubs.
 func TestClusterPushedStorm(t *testing.T) {
 	bubbles(t, 12, func(t *testing.T, seed uint64) {
 		s := newClusterStorm(t, 2+int(seed%2), TestStoreOptions{}, Limits{LogBytes: 64 << 10, WindowBytes: 1 << 10 << (seed % 5)})

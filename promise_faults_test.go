@@ -342,7 +342,7 @@ func TestP2NoSilentLoss(t *testing.T) {
 
 // What the server subscribes has no position of its own: whoever is cut before all of it has joined comes back with what
 // the stream had reached, and must have been told of every loss up to there.
-func TestPushedStorm(t *testing.T) {
+func TestP2Pushed(t *testing.T) {
 	bubbles(t, 12, func(t *testing.T, seed uint64) {
 		s := newStorm(t, Limits{LogBytes: 64 << 10 << (seed % 4), WindowBytes: 1 << 10 << (seed % 5)})
 		s.faults, s.secret, s.o.Lenient, s.push = true, seed%2 == 0, true, 1
