@@ -61,11 +61,11 @@ func Inflate(payload []byte, limit int) (msg []byte, err error) {
 	return nil, ErrDeflate
 }
 
-// appendAll appends what r has, up to limit bytes in all.
+// appendAll appends what r has, up to limit bytes in all, for which it makes room and one more.
 func appendAll(b []byte, r io.Reader, limit int) ([]byte, error) {
 	for {
 		if len(b) == cap(b) {
-			b = append(b, make([]byte, max(512, len(b)))...)[:len(b)]
+			b = append(make([]byte, 0, min(max(512, 2*len(b)), limit+1)), b...)
 		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]

@@ -103,6 +103,16 @@ func TestInflateErrors(t *testing.T) {
 	}
 }
 
+// A message is held while hooks look at it, so it takes no more than it may be large, and what allocation rounds up to.
+func TestInflateRoom(t *testing.T) {
+	for _, limit := range []int{256, 1000, 64 << 10, 100_000} {
+		msg, err := Inflate(NewDeflater().Append(nil, make([]byte, limit)), limit)
+		if err != nil || len(msg) != limit || cap(msg) > limit+limit/4+1 {
+			t.Errorf("%d bytes in %d, %v, want %d", len(msg), cap(msg), err, limit)
+		}
+	}
+}
+
 // What the reader of one message left does not come into the next.
 func TestInflateAgain(t *testing.T) {
 	d := NewDeflater()
