@@ -122,6 +122,15 @@ func (l *Limits) welcome(conn string) wire.Welcome {
 	return w
 }
 
+// inbound is how large a message may be, which is what welcome says, and how many bytes of it may come.
+func (l *Limits) inbound(deflated bool) (most int, sent int64) {
+	most = min(l.MessageBytes, math.MaxInt32)
+	if sent = int64(most); deflated {
+		sent += sent/8 + 64 // by which a message may grow that does not deflate, says zlib
+	}
+	return most, sent
+}
+
 // loop handles messages until none has come; the error is the end of the connection.
 func (c *Conn) loop() error {
 	for {
@@ -155,16 +164,12 @@ func (c *Conn) read() (msg []byte, binary bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	most := min(c.hub.limits.MessageBytes, math.MaxInt32/2)
 	deflated := c.under.frames.Deflated()
-	limit := most
-	if deflated {
-		limit += limit/8 + 64 // by which a message may grow that does not deflate, says zlib
-	}
-	msg, err = io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	most, sent := c.hub.limits.inbound(deflated)
+	msg, err = io.ReadAll(io.LimitReader(r, sent+1))
 	switch {
 	case err != nil:
-	case len(msg) > limit:
+	case int64(len(msg)) > sent:
 		err = frame.ErrTooBig
 	case deflated:
 		msg, err = frame.Inflate(msg, most)

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"errors"
 	"io"
+	"math"
 	"sync"
 )
 
@@ -44,6 +45,7 @@ func Inflate(payload []byte, limit int) (msg []byte, err error) {
 		f.in.Reset(nil)
 		inflaters.Put(f)
 	}()
+	limit = min(limit, math.MaxInt-1)
 	f.in.Reset(append(payload, tail...))
 	for range streams {
 		back := msg[max(0, len(msg)-window):]

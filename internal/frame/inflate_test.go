@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"encoding/hex"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 )
@@ -92,6 +93,7 @@ func TestInflateErrors(t *testing.T) {
 		"garbage":                {"\xff\xff\xff\xff garbage", 1000, ErrDeflate},
 		"a last block, then not": {lasting(t, "Hello") + "\xff\xff", 1000, ErrDeflate},
 		"too many streams":       {strings.Repeat("\x03\x00", 1000), 1000, ErrDeflate},
+		"no limit":               {hello, math.MaxInt, nil},
 		"at the limit":           {string(NewDeflater().Append(nil, make([]byte, 1000))), 1000, nil},
 		"above the limit":        {string(NewDeflater().Append(nil, make([]byte, 1001))), 1000, ErrTooBig},
 		"far above it":           {string(NewDeflater().Append(nil, make([]byte, 10<<20))), 1000, ErrTooBig},
