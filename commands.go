@@ -122,15 +122,6 @@ func (l *Limits) welcome(conn string) wire.Welcome {
 	return w
 }
 
-// inbound is how large a message may be, which is what welcome says, and how many bytes of it may come.
-func (l *Limits) inbound(deflated bool) (most int, sent int64) {
-	most = min(l.MessageBytes, math.MaxInt32)
-	if sent = int64(most); deflated {
-		sent += sent/8 + 64 // by which a message may grow that does not deflate, says zlib
-	}
-	return most, sent
-}
-
 // loop handles messages until none has come; the error is the end of the connection.
 func (c *Conn) loop() error {
 	for {
