@@ -194,8 +194,14 @@ func TestClusterLateLoss(t *testing.T) {
 	})
 }
 
-// runRestless is run with clients that have nothing but what the server subscribes.
+// runRestless is run with clients that have nothing but what the server subscribes. There is State that takes its time: the
+// stream of Events may have gone on when that joins.
 func (s *clusterStorm) runRestless(seed uint64, clients int) {
+	for i := range 60 {
+		if err := s.w.hub.Publish(s.t.Context(), fmt.Sprint("price.many.", i), strings.Repeat("x", 400)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 	var wg sync.WaitGroup
 	for i, n := range s.c.nodes {
 		wg.Go(func() { s.trouble(n, rand.New(rand.NewPCG(seed, uint64(200+i)))) })

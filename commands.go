@@ -155,16 +155,12 @@ func (c *Conn) read() (msg []byte, binary bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	most := min(c.hub.limits.MessageBytes, math.MaxInt32/2)
 	deflated := c.under.frames.Deflated()
-	limit := most
-	if deflated {
-		limit += limit/8 + 64 // by which a message may grow that does not deflate, says zlib
-	}
-	msg, err = io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	most, sent := c.hub.limits.inbound(deflated)
+	msg, err = io.ReadAll(io.LimitReader(r, sent+1))
 	switch {
 	case err != nil:
-	case len(msg) > limit:
+	case int64(len(msg)) > sent:
 		err = frame.ErrTooBig
 	case deflated:
 		msg, err = frame.Inflate(msg, most)

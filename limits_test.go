@@ -140,6 +140,18 @@ func TestWelcomeWithoutLimits(t *testing.T) {
 	}
 }
 
+// What welcome says of messages is what is read of them.
+func TestInbound(t *testing.T) {
+	for _, limit := range []int{256, 64 << 10, 1 << 30, math.MaxInt32} {
+		l := Limits{MessageBytes: limit}.withDefaults()
+		most, sent := l.inbound(false)
+		deflated, more := l.inbound(true)
+		if in := l.welcome("").In; in != limit || most != in || sent != int64(in) || deflated != in || more <= sent {
+			t.Errorf("welcome says %d; %d of %d bytes are read, and %d of %d deflated ones", in, most, sent, deflated, more)
+		}
+	}
+}
+
 // Without a write timeout and pings a connection that reads nothing lives, and has everything when it reads on.
 func TestNoWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

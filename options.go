@@ -269,4 +269,13 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// inbound is how large a message may be, which is what welcome says, and how many bytes of it may come.
+func (l *Limits) inbound(deflated bool) (most int, sent int64) {
+	most = min(l.MessageBytes, math.MaxInt32)
+	if sent = int64(most); deflated {
+		sent += sent/8 + 64 // by which a message may grow that does not deflate, says zlib
+	}
+	return most, sent
+}
+
 func shardCount() int { return min(runtime.GOMAXPROCS(0), maxShards) }

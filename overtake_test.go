@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,6 +190,55 @@ func TestPushedIsOvertakenByTheStore(t *testing.T) {
 		}
 		if told == "" || seqOf(told) < lost {
 			t.Errorf("secret is told of a loss at %q", told)
+		}
+	})
+}
+
+// forgetful is a broker whose store forgets all positions.
+type forgetful struct {
+	TestNode
+	forgot atomic.Bool
+}
+
+func (f *forgetful) Replay(ctx context.Context, q BrokerQuery) (BrokerPage, error) {
+	if f.forgot.Load() {
+		return BrokerPage{}, ErrPosition
+	}
+	return f.TestNode.Replay(ctx, q)
+}
+
+// So may the end of a reading of the store that can't go on.
+func TestPushedIsOvertakenByAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(forgetful)
+		c, pos := newSecretive(t, calm, "open", "secret")
+		c.wrap = func(n TestNode) TestNode { f.TestNode = n; return f }
+		o := c.worlds[0].hub.opts
+		c.join(&HubOptions{Limits: calm, OnConnect: o.OnConnect, AuthorizeHistory: o.AuthorizeHistory})
+		synctest.Wait()
+		for range 8 {
+			c.worlds[0].publish("open", strings.Repeat("x", 100<<10)) // the other hub follows from here on
+		}
+		c.only.Store(2)
+		b := c.dial(nil, wire.Protocol)
+		b.link.Stall()
+		b.send(fmt.Sprintf(`{"op":"hello","after":%q}`, pos))
+		time.Sleep(time.Second)
+		c.worlds[0].publish("secret", "lost")
+		synctest.Wait()
+		f.forgot.Store(true)
+		b.link.Heal()
+		told := false
+		for m := b.next(); ; m = b.next() {
+			switch brief(m) {
+			case "-2: gap [-2] away":
+				told = true
+			case "gap [-1] away":
+				if lost := seqOf(c.worlds[0].hub.Position()); !told || seqOf(m.At) < lost {
+					t.Errorf("open goes on at %s, behind %d, which secret has lost and knows of: %t", m.At, lost, told)
+				}
+				return
+			}
 		}
 	})
 }

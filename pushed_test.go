@@ -142,3 +142,34 @@ func TestPushedClosed(t *testing.T) {
 		close(gate)
 	})
 }
+
+// Of a position that is not known the server's topics are told, each, before anything else can be.
+func TestPushedUnknownPosition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &HubOptions{Limits: calm, OnConnect: func(_ context.Context, c *Conn) {
+			_ = c.Subscribe("a")
+			_ = c.Subscribe("b")
+		}})
+		w.publish("a", 1)
+		c := w.dial(nil, wire.Protocol)
+		c.send(`{"op":"hello","after":"none.1"}`)
+		c.want("welcome", "push -1 a", "-1: gap [-1] restart", "push -2 b", "-2: gap [-2] restart", "ok -1", "ok -2")
+	})
+}
+
+// The stream begins where the server's topics go on, whatever the client has asked for beside them: for those it can present
+// nothing else.
+func TestPushedBeginTheStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &HubOptions{Limits: calm, OnConnect: func(_ context.Context, c *Conn) { _ = c.Subscribe("a") }})
+		w.publish("a", 0)
+		pos := w.hub.Position()
+		w.publish("a", 1)
+		w.publish("b", 1)
+		own := w.hub.Position()
+		w.publish("a", 2)
+		c := w.dial(nil, wire.Protocol)
+		c.send(fmt.Sprintf(`{"op":"hello","after":%q,"subs":[{"sub":1,"topic":"b","after":%q}]}`, pos, own))
+		c.want("welcome", "push -1 a", "ok -1", "a 1", "ok 1", "a 2")
+	})
+}

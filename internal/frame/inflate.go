@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"errors"
 	"io"
+	"math"
 	"sync"
 )
 
@@ -44,6 +45,7 @@ func Inflate(payload []byte, limit int) (msg []byte, err error) {
 		f.in.Reset(nil)
 		inflaters.Put(f)
 	}()
+	limit = min(limit, math.MaxInt-1)
 	f.in.Reset(append(payload, tail...))
 	for range streams {
 		back := msg[max(0, len(msg)-window):]
@@ -61,11 +63,11 @@ func Inflate(payload []byte, limit int) (msg []byte, err error) {
 	return nil, ErrDeflate
 }
 
-// appendAll appends what r has, up to limit bytes in all.
+// appendAll appends what r has, up to limit bytes in all, for which it makes room and one more.
 func appendAll(b []byte, r io.Reader, limit int) ([]byte, error) {
 	for {
 		if len(b) == cap(b) {
-			b = append(b, make([]byte, max(512, len(b)))...)[:len(b)]
+			b = append(make([]byte, 0, min(max(512, 2*len(b)), limit+1)), b...)
 		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"encoding/hex"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 )
@@ -92,6 +93,7 @@ func TestInflateErrors(t *testing.T) {
 		"garbage":                {"\xff\xff\xff\xff garbage", 1000, ErrDeflate},
 		"a last block, then not": {lasting(t, "Hello") + "\xff\xff", 1000, ErrDeflate},
 		"too many streams":       {strings.Repeat("\x03\x00", 1000), 1000, ErrDeflate},
+		"no limit":               {hello, math.MaxInt, nil},
 		"at the limit":           {string(NewDeflater().Append(nil, make([]byte, 1000))), 1000, nil},
 		"above the limit":        {string(NewDeflater().Append(nil, make([]byte, 1001))), 1000, ErrTooBig},
 		"far above it":           {string(NewDeflater().Append(nil, make([]byte, 10<<20))), 1000, ErrTooBig},
@@ -99,6 +101,16 @@ func TestInflateErrors(t *testing.T) {
 	} {
 		if msg, err := Inflate([]byte(tt.in), tt.limit); !errors.Is(err, tt.want) || err != nil && msg != nil {
 			t.Errorf("%s: %d bytes, %v, want %v", name, len(msg), err, tt.want)
+		}
+	}
+}
+
+// A message is held while hooks look at it, so it takes no more than it may be large, and what allocation rounds up to.
+func TestInflateRoom(t *testing.T) {
+	for _, limit := range []int{256, 1000, 64 << 10, 100_000} {
+		msg, err := Inflate(NewDeflater().Append(nil, make([]byte, limit)), limit)
+		if err != nil || len(msg) != limit || cap(msg) > limit+limit/4+1 {
+			t.Errorf("%d bytes in %d, %v, want %d", len(msg), cap(msg), err, limit)
 		}
 	}
 }
