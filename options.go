@@ -270,10 +270,10 @@ func (l Limits) withDefaults() Limits {
 }
 
 // inbound is how large a message may be, which is what welcome says, and how many bytes of it may come.
-func (l *Limits) inbound(deflated bool) (most int, sent int64) {
+func (l *Limits) inbound(deflated bool) (most, sent int) {
 	most = min(l.MessageBytes, math.MaxInt32)
-	if sent = int64(most); deflated {
-		sent += sent/8 + 64 // by which a message may grow that does not deflate, says zlib
+	if sent = most; deflated {
+		sent += min(sent/8+64, math.MaxInt-sent) // by which a message may grow that does not deflate, says zlib
 	}
 	return most, sent
 }

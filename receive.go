@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"unicode/utf8"
 
@@ -51,12 +50,7 @@ func (c *Conn) read() (msg []byte, binary bool, err error) {
 	}
 	deflated := c.under.frames.Deflated()
 	most, sent := c.hub.limits.inbound(deflated)
-	msg, err = io.ReadAll(io.LimitReader(r, sent+1))
-	switch {
-	case err != nil:
-	case int64(len(msg)) > sent:
-		err = frame.ErrTooBig
-	case deflated:
+	if msg, err = frame.ReadAll(r, nil, sent); err == nil && deflated {
 		msg, err = frame.Inflate(msg, most)
 	}
 	return msg, typ == websocket.MessageBinary, err

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"math"
 	"time"
 
 	"github.com/coder/websocket"
 
+	"github.com/gohotline/hotline/internal/frame"
 	"github.com/gohotline/hotline/internal/wire"
 )
 
@@ -149,7 +150,7 @@ func (s *session) read() error {
 		if err != nil {
 			return err
 		}
-		if buf, err = readAll(r, buf[:0]); err != nil {
+		if buf, err = frame.ReadAll(r, buf[:0], math.MaxInt); err != nil {
 			return err
 		}
 		f, err := decoder.Decode(buf, typ == websocket.MessageBinary)
@@ -177,23 +178,6 @@ func (s *session) read() error {
 func say(notes []func()) {
 	for _, note := range notes {
 		note()
-	}
-}
-
-// readAll is io.ReadAll into a buffer that is there already.
-func readAll(r io.Reader, b []byte) ([]byte, error) {
-	for {
-		if len(b) == cap(b) {
-			b = append(b, make([]byte, max(512, len(b)))...)[:len(b)]
-		}
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if err == io.EOF {
-			return b, nil
-		}
-		if err != nil {
-			return b, err
-		}
 	}
 }
 

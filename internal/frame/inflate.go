@@ -45,15 +45,16 @@ func Inflate(payload []byte, limit int) (msg []byte, err error) {
 		f.in.Reset(nil)
 		inflaters.Put(f)
 	}()
-	limit = min(limit, math.MaxInt-1)
 	f.in.Reset(append(payload, tail...))
 	for range streams {
 		back := msg[max(0, len(msg)-window):]
 		if err := f.flate.(flate.Resetter).Reset(&f.in, back); err != nil {
 			return nil, err
 		}
-		if msg, err = appendAll(msg, f.flate, limit); err != nil {
+		if msg, err = ReadAll(f.flate, msg, limit); err == ErrTooBig {
 			return nil, err
+		} else if err != nil {
+			return nil, ErrDeflate
 		}
 		// A last block may also be the end of the message without the padding that §7.2.3.4 has it followed by.
 		if rest := f.in.Len(); rest == 0 || rest == len(tail) {
@@ -63,21 +64,23 @@ func Inflate(payload []byte, limit int) (msg []byte, err error) {
 	return nil, ErrDeflate
 }
 
-// appendAll appends what r has, up to limit bytes in all, for which it makes room and one more.
-func appendAll(b []byte, r io.Reader, limit int) ([]byte, error) {
+// ReadAll is io.ReadAll into a buffer that is there already, or nil, up to limit bytes, for which it makes room and one more. The
+// error is ErrTooBig if there are more.
+func ReadAll(r io.Reader, b []byte, limit int) ([]byte, error) {
+	limit = min(limit, math.MaxInt-1)
 	for {
 		if len(b) == cap(b) {
-			b = append(make([]byte, 0, min(max(512, 2*len(b)), limit+1)), b...)
+			b = append(make([]byte, 0, min(max(512, len(b)+len(b)/2), limit+1)), b...)
 		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		switch {
 		case len(b) > limit:
-			return nil, ErrTooBig
+			return b, ErrTooBig
 		case err == io.EOF:
 			return b, nil
 		case err != nil:
-			return nil, ErrDeflate
+			return b, err
 		}
 	}
 }
