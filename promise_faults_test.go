@@ -324,7 +324,7 @@ func newStorm(t *testing.T, l Limits) *storm {
 // Under seeded faults and with a log that is far too small nothing is lost without a gap, nothing is repeated or out of
 // order, and no gap stands where nothing is missing.
 func TestP2NoSilentLoss(t *testing.T) {
-	bubbles(t, 24, func(t *testing.T, seed uint64) {
+	bubbles(t, 16, func(t *testing.T, seed uint64) {
 		l := Limits{LogBytes: 64 << 10, WindowBytes: 4 << 10 << (seed % 3)}
 		if seed%4 == 0 { // a log that forgets by age
 			l = Limits{LogBytes: 4 << 20, LogAge: time.Second}
@@ -343,7 +343,7 @@ func TestP2NoSilentLoss(t *testing.T) {
 // What the server subscribes has no position of its own: whoever is cut before all of it has joined comes back with what
 // the stream had reached, and must have been told of every loss up to there.
 func TestP2Pushed(t *testing.T) {
-	bubbles(t, 12, func(t *testing.T, seed uint64) {
+	bubbles(t, 8, func(t *testing.T, seed uint64) {
 		s := newStorm(t, Limits{LogBytes: 64 << 10 << (seed % 4), WindowBytes: 1 << 10 << (seed % 5)})
 		s.faults, s.secret, s.o.Lenient, s.push = true, seed%2 == 0, true, 1
 		var wg sync.WaitGroup
