@@ -212,6 +212,24 @@ describe('the game', { skip: needsChromium }, () => {
     chromium.check(unreachable)
   })
 
+  test('whoever is faster than the script flies all the same', async t => {
+    const page = await chromium.newPage()
+    t.after(() => page.context().close())
+    let load
+    const wanted = new Promise(resolve => { load = resolve })
+    await page.route('**/rules.json', async route => {
+      await wanted
+      await route.continue()
+    })
+    await page.goto(program.url, { waitUntil: 'commit' })
+    await page.getByLabel('Name').fill('Ada')
+    await page.getByLabel('Name').press('Enter')
+    const entered = enter(page, 'Ada') // which waits until the button can be pressed
+    load()
+    await entered
+    chromium.check()
+  })
+
   test('on a phone, with fingers', async t => {
     const page = await play(t, 'Ada', { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true })
     const cdp = await page.context().newCDPSession(page)

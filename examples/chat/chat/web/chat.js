@@ -325,6 +325,7 @@ ui.join.addEventListener("submit", e => {
   ui["self-name"].textContent = name;
   join(name);
 });
+ui.enter.disabled = false; // before this the browser would submit the form by itself, and load the page again
 ui.say.addEventListener("submit", e => {
   e.preventDefault();
   const text = clean(ui.text.value);

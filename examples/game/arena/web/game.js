@@ -174,6 +174,7 @@ ui.join.addEventListener("submit", e => {
   sessionStorage.gameName = ui.name.value = ui.name.value.trim().replace(/[\ud800-\udfff]/gu, "");
   connectAs(sessionStorage.gameName);
 });
+ui.enter.disabled = false; // before this the browser would submit the form by itself, and load the page again
 ui.leave.addEventListener("click", () => {
   sessionStorage.removeItem("gameName");
   show(false);

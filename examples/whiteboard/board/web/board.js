@@ -324,6 +324,7 @@ ui.join.addEventListener("submit", e => {
   sessionStorage.boardName = ui.name.value = ui.name.value.trim().replace(/[\ud800-\udfff]/gu, "");
   connectAs(sessionStorage.boardName);
 });
+ui.enter.disabled = false; // before this the browser would submit the form by itself, and load the page again
 ui.leave.addEventListener("click", () => {
   sessionStorage.removeItem("boardName");
   show(false);
