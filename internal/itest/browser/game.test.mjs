@@ -222,11 +222,13 @@ describe('the game', { skip: needsChromium }, () => {
       await route.continue()
     })
     await page.goto(program.url, { waitUntil: 'commit' })
-    await page.getByLabel('Name').fill('Ada')
-    await page.getByLabel('Name').press('Enter')
-    const entered = enter(page, 'Ada') // which waits until the button can be pressed
+    const name = page.getByLabel('Name'), button = page.getByRole('button', { name: 'Play' })
+    await button.waitFor()
+    await name.fill('Ada')
+    await name.press('Enter')
     load()
-    await entered
+    await button.click() // as soon as it can be
+    await flies(page)
     chromium.check()
   })
 

@@ -372,7 +372,7 @@ ui.log.addEventListener("scroll", scrolled);
 new ResizeObserver(() => { if (room?.following) toEnd(); }).observe(ui.log);
 document.addEventListener("visibilitychange", scrolled);
 
-ui.name.value = sessionStorage.chatName ?? "";
+ui.name.value = sessionStorage.chatName ?? ui.name.value; // somebody may type already
 ui.room.value = roomInURL() || "lobby";
 face(ui.face, ui.name.value);
-if (ui.name.value && roomInURL()) ui.join.requestSubmit(); // a reload
+if (sessionStorage.chatName && roomInURL()) ui.join.requestSubmit(); // a reload

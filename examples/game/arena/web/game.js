@@ -181,8 +181,8 @@ ui.leave.addEventListener("click", () => {
   connectAs("");
 });
 
-ui.name.value = sessionStorage.gameName ?? "";
-if (ui.name.value) connectAs(ui.name.value); // a reload
+ui.name.value = sessionStorage.gameName ?? ui.name.value; // somebody may type already
+if (sessionStorage.gameName) connectAs(sessionStorage.gameName); // a reload
 else {
   show(false);
   connectAs("");

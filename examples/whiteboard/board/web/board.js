@@ -342,8 +342,8 @@ addEventListener("keydown", e => {
   undo();
 });
 
-ui.name.value = sessionStorage.boardName ?? "";
-if (ui.name.value) connectAs(ui.name.value); // a reload
+ui.name.value = sessionStorage.boardName ?? ui.name.value; // somebody may type already
+if (sessionStorage.boardName) connectAs(sessionStorage.boardName); // a reload
 else {
   show(false);
   connectAs("");
