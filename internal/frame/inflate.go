@@ -33,7 +33,8 @@ const tail = "\x00\x00\xff\xff" + "\x01\x00\x00\xff\xff"
 // window is how far back a block may refer (RFC 1951 §2).
 const window = 32 << 10
 
-// streams is how many last blocks there may be in a message. Each costs a window to go on from, and takes two bytes.
+// streams is how many there may be in a message: each ends with a last block, but the padding behind those is one, too. Each
+// costs a window to go on from, and takes two bytes.
 const streams = 16
 
 // Inflate returns what a permessage-deflate message says that refers to no earlier one. It may write over what follows payload

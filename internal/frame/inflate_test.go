@@ -92,6 +92,7 @@ func TestInflateErrors(t *testing.T) {
 		"cut in a stored block":  {unhex("000500faff4865"), 1000, ErrDeflate},
 		"garbage":                {"\xff\xff\xff\xff garbage", 1000, ErrDeflate},
 		"a last block, then not": {lasting(t, "Hello") + "\xff\xff", 1000, ErrDeflate},
+		"one stream too many":    {strings.Repeat(lasting(t, "x"), 16) + "\x00", 1000, ErrDeflate},
 		"too many streams":       {strings.Repeat("\x03\x00", 1000), 1000, ErrDeflate},
 		"no limit":               {hello, math.MaxInt, nil},
 		"at the limit":           {string(NewDeflater().Append(nil, make([]byte, 1000))), 1000, nil},
